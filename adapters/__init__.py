@@ -1,0 +1,1 @@
+"""Adapters that hook gmem into agent frameworks; importing this imports no framework."""

@@ -1,0 +1,121 @@
+"""Every error that gmem raises on purpose.
+
+    GmemError
+    |-- InvalidInput (ValueError)        a value given to a call cannot be stored or used
+    |   `-- UnknownId (KeyError)         no task, insight or utterance of this team has that id
+    |-- RunClosed (RuntimeError)         a run was written to after it ended
+    |-- WriteConflict (RuntimeError)     somebody else changed the same insight in between
+    |-- BudgetExceeded (RuntimeError)    a hard cap on model calls or tokens was reached
+    |-- ModelError (RuntimeError)        the chat model failed, or never answered in the agreed form
+    |-- EmbeddingError (RuntimeError)    the embedding model gave something that is not an embedding
+    |-- EmbedderMismatch (ValueError)    the memory was made with another embedding model
+    |-- MissingExtra (ImportError)       an optional package is not installed
+    `-- StoreError (RuntimeError)
+        |-- StoreNotFound (FileNotFoundError)   there is no memory at that place
+        |-- NotAMemory (ValueError)             the file belongs to another program
+        |-- StoreVersionError (ValueError)      the memory was written by a newer gmem
+        |-- StoreCorrupt                        the file is damaged
+        |-- StoreFull (OSError)                 the disk or quota is full
+        |-- StoreBusy (TimeoutError)            another process held the memory for too long
+        `-- StoreClosed                         the memory was used after close()
+
+A message says what was wrong, with which value, and what to do about it.  Nothing is changed by a
+call that raises one of these.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BudgetExceeded",
+    "EmbedderMismatch",
+    "EmbeddingError",
+    "GmemError",
+    "InvalidInput",
+    "MissingExtra",
+    "ModelError",
+    "NotAMemory",
+    "RunClosed",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreNotFound",
+    "StoreVersionError",
+    "UnknownId",
+    "WriteConflict",
+]
+
+
+class GmemError(Exception):
+    """Base class of every error that gmem raises on purpose."""
+
+
+class InvalidInput(GmemError, ValueError):
+    """A value given to a call cannot be stored or used."""
+
+
+class UnknownId(InvalidInput, KeyError):
+    """No task, insight or utterance of this team has that id."""
+
+    __str__ = Exception.__str__  # KeyError would print the message in quotes
+
+
+class RunClosed(GmemError, RuntimeError):
+    """A run was written to, or closed again, after it had ended."""
+
+
+class WriteConflict(GmemError, RuntimeError):
+    """Somebody else changed the same insight between our read and our write."""
+
+
+class BudgetExceeded(GmemError, RuntimeError):
+    """A hard cap on model calls or tokens was reached."""
+
+
+class ModelError(GmemError, RuntimeError):
+    """The chat model failed, or never answered in the agreed form."""
+
+
+class EmbeddingError(GmemError, RuntimeError):
+    """The embedding model gave something that is not an embedding."""
+
+
+class EmbedderMismatch(GmemError, ValueError):
+    """The memory was made with another embedding model than the one given."""
+
+
+class MissingExtra(GmemError, ImportError):
+    """An optional package is needed for this and is not installed."""
+
+
+class StoreError(GmemError, RuntimeError):
+    """The store could not be opened, read or written."""
+
+
+class StoreNotFound(StoreError, FileNotFoundError):
+    """There is no memory at that place, and it was not to be created."""
+
+
+class NotAMemory(StoreError, ValueError):
+    """The file exists and belongs to another program."""
+
+
+class StoreVersionError(StoreError, ValueError):
+    """The memory was written by a newer version of gmem."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is damaged; nothing was read from the damaged part."""
+
+
+class StoreFull(StoreError, OSError):
+    """The disk, or the space allowed to this process, is full."""
+
+
+class StoreBusy(StoreError, TimeoutError):
+    """Another process held the memory for longer than the time-out."""
+
+
+class StoreClosed(StoreError):
+    """The memory was used after close()."""

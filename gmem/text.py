@@ -1,0 +1,81 @@
+"""Words, templates and token counts of a text; pure functions, no state."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+__all__ = ["clip", "fold", "overlap", "shingles", "template", "terms", "tokens", "words"]
+
+_WORD = re.compile(r"\w+", re.UNICODE)
+
+# Words that tell how the things in an action relate, not which things they are: with the verb they
+# are what remains of "put the red book in drawer 3" -> "put * in *".
+_RELATIONS = frozenset(
+    "to on onto in into inside from with without at of off out up down over under through by for as and then is".split()
+)
+
+
+def words(text: str) -> list[str]:
+    """Split a text into its words: Unicode letters, digits and `_`, compatibility-folded, lower case."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def terms(text: str) -> dict[str, int]:
+    """Count the words of a text, for BM25."""
+    return dict(Counter(words(text)))
+
+
+def tokens(text: str) -> int:
+    """Estimate how many tokens a language model makes of a text.
+
+    One token per four characters, and at least three per four words; measured on English traces it
+    is within a fifth of what common tokenizers say, and it needs none of them.
+    """
+    return max((len(text) + 3) // 4, (3 * text.count(" ") + 3) // 4)
+
+
+def fold(text: str) -> str:
+    """Put a text on one line: each run of white space becomes a space, line ends become ` / `."""
+    return " / ".join(part for line in text.splitlines() if (part := " ".join(line.split())))
+
+
+def clip(text: str, limit: int) -> str:
+    """Cut a text to at most `limit` characters; a cut is shown as an ellipsis in its middle."""
+    if len(text) <= limit:
+        return text
+    if limit < 8:
+        return text[:limit]
+    head = (limit - 1) * 2 // 3
+    return text[:head].rstrip() + "\u2026" + text[len(text) - (limit - 1 - head) :].lstrip()
+
+
+def template(action: str) -> str:
+    """Reduce an action to what is done, without what it is done to.
+
+    The first word stays, and the words that relate things; whatever stands between becomes `*`:
+    `take book 2 from shelf 1` and `take mug 1 from desk 3` both become `take * from *`.
+
+    Source: the abstraction measured best in the project's evaluation of task similarity.
+    """
+    kept: list[str] = []
+    for i, word in enumerate(words(action)[:40]):
+        if i == 0 or word in _RELATIONS:
+            kept.append(word)
+        elif kept[-1] != "*":
+            kept.append("*")
+    return " ".join(kept)
+
+
+def shingles(text: str, size: int = 5) -> set[tuple[str, ...]]:
+    """Give the runs of `size` words that occur in a text, to tell whether one text quotes another."""
+    found = words(text)
+    return {tuple(found[i : i + size]) for i in range(len(found) - size + 1)}
+
+
+def overlap(a: Iterable[str], b: Iterable[str]) -> float:
+    """Give the share of the words of `a` that are in `b`, in [0, 1]."""
+    left, right = set(a), set(b)
+    return len(left & right) / len(left) if left else 0.0
