@@ -31,8 +31,8 @@ def terms(text: str) -> dict[str, int]:
 def tokens(text: str) -> int:
     """Estimate how many tokens a language model makes of a text.
 
-    One token per four characters, and at least three per four words; measured on English traces it
-    is within a fifth of what common tokenizers say, and it needs none of them.
+    One token per four characters, and at least three per four words: the usual rule of thumb, a
+    little generous for English, and it needs no tokenizer.
     """
     return max((len(text) + 3) // 4, (3 * text.count(" ") + 3) // 4)
 
@@ -57,8 +57,6 @@ def template(action: str) -> str:
 
     The first word stays, and the words that relate things; whatever stands between becomes `*`:
     `take book 2 from shelf 1` and `take mug 1 from desk 3` both become `take * from *`.
-
-    Source: the abstraction measured best in the project's evaluation of task similarity.
     """
     kept: list[str] = []
     for i, word in enumerate(words(action)[:40]):

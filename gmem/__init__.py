@@ -1,0 +1,1 @@
+"""Graph memory for teams of agents."""

@@ -1,0 +1,265 @@
+"""The `GraphStore` contract: what a backend keeps, and the order in which it gives it back.
+
+A store keeps the three tiers of every team, yields candidates and walks edges.  It ranks nothing:
+ranking is the engine's (`gmem.recall`), the same for all stores.
+
+Promises of every store, checked by `gmem.testing.GraphStoreConformance`:
+
+* One `write` is one transaction: when it returns, everything in it survives the death of this
+  process and is seen by every other one; if it raises, nothing of it is there.
+* A batch whose `op_id` was already written changes nothing, so every write can be repeated.
+* Every read and every edge belongs to one team; no call can reach another team's data.
+* Where a list is returned, its order is stated, and ties are broken by id, so that two stores with
+  the same content give the same answers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmem.model import (
+    Evidence,
+    Insight,
+    InsightLink,
+    InsightState,
+    Interaction,
+    Model,
+    Outcome,
+    RecallEvent,
+    Similar,
+    Task,
+)
+
+__all__ = ["Batch", "Candidates", "GraphStore", "Tally", "TeamStats"]
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything that one write does, for one team.
+
+    Attributes:
+        team: The namespace that all of it belongs to.
+        op_id: Name of the write; the same name is carried out once.
+        tasks: Tasks to add or replace.
+        interactions: Interaction graphs to add or replace; their tasks must exist or be in `tasks`.
+        vectors: Embedding of a task's query, by task id: float32 array (d,), unit length.
+        similar: Edges of the query graph to add or replace.
+        insights: Insights to add (version 1) or replace (version one above the stored one).
+        evidence: Edges from tasks to insights to add or replace.
+        links: Hyper-edges between insights to add.
+        recalls: Ledger entries to add.
+        forget_tasks: Ids of tasks to remove with all that hangs on them; unknown ids are passed over.
+        forget_insights: Ids of insights to remove with all that hangs on them; likewise.
+    """
+
+    team: str
+    op_id: str
+    tasks: Sequence[Task] = ()
+    interactions: Sequence[Interaction] = ()
+    vectors: Mapping[str, FloatArray] = field(default_factory=dict)
+    similar: Sequence[Similar] = ()
+    insights: Sequence[Insight] = ()
+    evidence: Sequence[Evidence] = ()
+    links: Sequence[InsightLink] = ()
+    recalls: Sequence[RecallEvent] = ()
+    forget_tasks: Sequence[str] = ()
+    forget_insights: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Tasks that may be like a query, with the raw figures that ranking needs.
+
+    Attributes:
+        ids: Task ids, n of them, in no particular order.
+        dense: Cosine of query and task, float32 array (n,), in [-1, 1]; 0 where there is no vector.
+        lexical: BM25 of query and task divided by the query's own, float32 array (n,), in [0, 1].
+        outcomes: 1 resolved, -1 failed, 0 unknown: int8 array (n,).
+        trust: float32 array (n,), in [0, 1].
+        has_dense: Whether the query was compared by vector at all.
+        exact: Whether every task of the team is among them.
+    """
+
+    ids: Sequence[str]
+    dense: FloatArray
+    lexical: FloatArray
+    outcomes: NDArray[np.int8]
+    trust: FloatArray
+    has_dense: bool
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How the runs went that were shown one memory, and those from which it was withheld.
+
+    Only runs with a verified outcome count.
+    """
+
+    shown: int = 0
+    shown_resolved: int = 0
+    withheld: int = 0
+    withheld_resolved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TeamStats:
+    """Size of one team's memory; `bytes` is that of the whole store that holds it."""
+
+    team: str
+    tasks: int
+    resolved: int
+    failed: int
+    unknown: int
+    unlearned: int
+    utterances: int
+    insights: int
+    active_insights: int
+    similar: int
+    evidence: int
+    links: int
+    recalls: int
+    vectors: int
+    bytes: int
+
+
+class GraphStore(ABC):
+    """A place where the three-tier graphs of many teams live."""
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Path or URI that opens this store again."""
+
+    # --- writing ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def write(self, batches: Sequence[Batch]) -> list[bool]:
+        """Carry out batches, all in one transaction.
+
+        Returns:
+            For each batch, in order, whether it was carried out now (False: its op id was there).
+
+        Raises:
+            WriteConflict: An insight was changed since it was read; nothing was written.
+            InvalidInput: An edge or interaction names a task or insight that does not exist, a vector
+                has the wrong length, a similarity joins a task to itself; nothing was written.
+            StoreError: The store could not take it; nothing was written.
+        """
+
+    @abstractmethod
+    def set_embedder(self, model: Model | None, vectors: Iterable[tuple[str, str, FloatArray]] = ()) -> None:
+        """Record the embedding model, and replace every vector by those given.
+
+        Args:
+            model: The model; None for words only.
+            vectors: (team, task id, vector) of every task that has one under the new model.
+        """
+
+    # --- reading ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def embedder(self) -> Model | None:
+        """Give the recorded embedding model; None if there is none."""
+
+    @abstractmethod
+    def teams(self) -> list[str]:
+        """Give the names of the teams that have anything stored, sorted."""
+
+    @abstractmethod
+    def applied(self, op_ids: Sequence[str]) -> set[str]:
+        """Give those of the op ids that have been carried out."""
+
+    @abstractmethod
+    def tasks(self, team: str, ids: Sequence[str]) -> list[Task]:
+        """Give tasks by id, in the order of `ids`.
+
+        Raises:
+            UnknownId: A task is not there.
+        """
+
+    @abstractmethod
+    def task_ids(
+        self, team: str, *, outcome: Outcome | None = None, learned: bool | None = None
+    ) -> list[str]:
+        """Give the ids of a team's tasks in the order in which they were first written."""
+
+    @abstractmethod
+    def interaction(self, team: str, task_id: str) -> Interaction:
+        """Give the interaction graph of a task.
+
+        Raises:
+            UnknownId: The task is not there.
+        """
+
+    @abstractmethod
+    def insights(
+        self, team: str, ids: Sequence[str] | None = None, *, states: Sequence[InsightState] = ()
+    ) -> list[Insight]:
+        """Give insights, by id ascending; with `ids`, those in their order.
+
+        Args:
+            ids: Which; None for all.
+            states: Only those in one of these states; empty for any.
+
+        Raises:
+            UnknownId: One of `ids` is not there.
+        """
+
+    @abstractmethod
+    def candidates(self, team: str, terms: Mapping[str, int], vector: FloatArray | None) -> Candidates:
+        """Give the tasks that may be like a query.
+
+        Args:
+            terms: How often each word occurs in the query.
+            vector: Embedding of the query, float32 array (d,), unit length; None for words only.
+        """
+
+    @abstractmethod
+    def vectors(self, team: str, ids: Sequence[str]) -> dict[str, FloatArray]:
+        """Give the embeddings of those of the tasks that have one."""
+
+    @abstractmethod
+    def neighbours(self, team: str, task_id: str) -> list[Similar]:
+        """Give the edges of the query graph at a task, best score first, then by the other end's id."""
+
+    @abstractmethod
+    def evidence(self, team: str, *, task_id: str = "", insight_id: str = "") -> list[Evidence]:
+        """Give the evidence of one task or about one insight, by (task id, insight id)."""
+
+    @abstractmethod
+    def links(self, team: str, insight_id: str = "") -> list[InsightLink]:
+        """Give the hyper-edges at an insight (or all), by (source, target, via)."""
+
+    @abstractmethod
+    def recalls(self, team: str, task_id: str = "") -> list[RecallEvent]:
+        """Give the ledger entries of a run (or all), by (time, id)."""
+
+    @abstractmethod
+    def tally(self, team: str, item_id: str) -> Tally:
+        """Count how the runs went that were shown an insight or task."""
+
+    @abstractmethod
+    def stats(self, team: str) -> TeamStats:
+        """Measure a team's memory."""
+
+    # --- keeping ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """Read everything and verify it; give one sentence for each thing found wrong."""
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Give freed space back, so that forgotten text is nowhere left in the store."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the store; closing twice is harmless."""

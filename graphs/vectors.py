@@ -1,0 +1,53 @@
+"""Unit vectors in one growing matrix, searched exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["VectorIndex"]
+
+
+class VectorIndex:
+    """Rows 0, 1, 2, ... of one float32 matrix; a row of zeros stands for "no vector"."""
+
+    def __init__(self) -> None:
+        self._matrix = np.zeros((0, 0), dtype=np.float32)
+        self._n = 0
+        self.filled = 0
+        """How many rows have a vector."""
+
+    def __len__(self) -> int:
+        return self._n
+
+    def add(self, vector: NDArray[np.float32] | None) -> None:
+        """Add the next row."""
+        self._n += 1
+        if vector is not None:
+            self.set(self._n - 1, vector)
+
+    def set(self, row: int, vector: NDArray[np.float32]) -> None:
+        """Give a row its vector."""
+        capacity, dimension = self._matrix.shape
+        if row >= capacity or dimension == 0:
+            grown = np.zeros((max(self._n, 2 * capacity, 64), len(vector)), dtype=np.float32)
+            if dimension:
+                grown[:capacity] = self._matrix
+            self._matrix = grown
+        if not self._matrix[row].any():
+            self.filled += 1
+        self._matrix[row] = vector
+
+    def get(self, row: int) -> NDArray[np.float32] | None:
+        """Give a row's vector, if it has one."""
+        if row >= len(self._matrix) or not self._matrix[row].any():
+            return None
+        return self._matrix[row].copy()
+
+    def scores(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the cosine of every row with a unit vector: float32 array (n,)."""
+        result = np.zeros(self._n, dtype=np.float32)
+        rows = min(self._n, len(self._matrix))
+        if rows:
+            result[:rows] = self._matrix[:rows] @ vector
+        return result

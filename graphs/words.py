@@ -1,0 +1,80 @@
+"""BM25 over a growing collection of short texts, held as numpy-readable posting lists."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["WordIndex"]
+
+K1 = 1.2
+B = 0.75
+
+
+class WordIndex:
+    """Posting lists of the words of texts numbered 0, 1, 2, ...
+
+    A score is divided by the score that the query would give itself, so it says how much of the
+    query's information a text has: 1 for the same words, 0 for none, comparable across queries.
+    Source of the formula: Robertson and Zaragoza (2009), with the idf that cannot get negative.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, array[int]] = {}
+        self._counts: dict[str, array[int]] = {}
+        self._lengths: array[int] = array("I")
+        self._total = 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def add(self, terms: Mapping[str, int]) -> None:
+        """Add the next text, as the counts of its words."""
+        row = len(self._lengths)
+        length = 0
+        for term, count in terms.items():
+            rows = self._rows.get(term)
+            if rows is None:
+                rows = self._rows[term] = array("I")
+                self._counts[term] = array("H")
+            rows.append(row)
+            self._counts[term].append(min(count, 65_535))
+            length += count
+        self._lengths.append(length)
+        self._total += length
+
+    def scores(self, terms: Mapping[str, int]) -> NDArray[np.float32]:
+        """Score every text against a query.
+
+        Args:
+            terms: How often each word occurs in the query.
+
+        Returns:
+            float32 array (n,), each in [0, 1], in the order in which the texts were added.
+        """
+        n = len(self._lengths)
+        result = np.zeros(n, dtype=np.float32)
+        if not n or not terms:
+            return result
+        mean = self._total / n or 1.0
+        norm = K1 * (1 - B + B * np.frombuffer(self._lengths, dtype=np.uint32).astype(np.float32) / mean)
+        own_norm = K1 * (1 - B + B * sum(terms.values()) / mean)
+        own = 0.0
+        for term in sorted(terms):  # one order of summing, so that equal content gives equal floats
+            rows = self._rows.get(term)
+            df = len(rows) if rows is not None else 0
+            idf = math.log1p((n - df + 0.5) / (df + 0.5))
+            weight = idf * terms[term]  # a word asked for twice counts twice
+            own += weight * terms[term] * (K1 + 1) / (terms[term] + own_norm)
+            if rows is None:
+                continue
+            at = np.frombuffer(rows, dtype=np.uint32)
+            count = np.frombuffer(self._counts[term], dtype=np.uint16).astype(np.float32)
+            result[at] += np.float32(weight * (K1 + 1)) * count / (count + norm[at])
+        if own > 0:
+            np.minimum(result / np.float32(own), 1.0, out=result)
+        return result
