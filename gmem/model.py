@@ -59,6 +59,7 @@ class Utterance:
         inspired_by: `seq` of each upstream utterance, ascending, each smaller than `seq`.
         reward: What the environment gave for it, if it said.
         time: Seconds since the epoch.
+        echo: Whether it mostly quotes what the memory itself had delivered; never learned from.
     """
 
     seq: int
@@ -70,6 +71,7 @@ class Utterance:
     inspired_by: tuple[int, ...] = ()
     reward: float | None = None
     time: float = 0.0
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.graphs import codec
-from gmem.graphs.base import Candidates, Tally
+from gmem.graphs.base import Candidates, Standing, Tally
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Task
@@ -56,6 +56,7 @@ class TeamCache:
         self._length: array[int] = array("I")
         self._words = WordIndex()
         self._vectors = VectorIndex()
+        self._standing: dict[str, list[int]] = {}
         self._shown_in: dict[str, set[str]] = {}
         self._withheld_in: dict[str, set[str]] = {}
 
@@ -73,8 +74,7 @@ class TeamCache:
         elif kind == "insight":
             self.insights[id] = codec.unpack_insight(self.team, id, body)
         elif kind == "evidence":
-            evidence = codec.unpack_evidence(id.split(" "), body)
-            self.insight.add_edge(evidence.task_id, evidence.insight_id, evidence=evidence)
+            self._put_evidence(codec.unpack_evidence(id.split(" "), body))
         elif kind == "link":
             self.links[id] = codec.unpack_link(id.split(" "))
         elif kind == "recall":
@@ -98,6 +98,17 @@ class TeamCache:
             self._learned[row] = task.learned
             self._trust[row] = task.trust
             self._length[row] = task.length
+
+    def _put_evidence(self, evidence: Evidence) -> None:
+        ends = (evidence.task_id, evidence.insight_id)
+        counts = self._standing.setdefault(evidence.insight_id, [0, 0, 0, 0])
+        if self.insight.has_edge(*ends):
+            old: Evidence = self.insight.edges[ends]["evidence"]
+            counts[0 if old.resolved else 2] -= 1
+            counts[1 if old.resolved else 3] -= old.followed
+        counts[0 if evidence.resolved else 2] += 1
+        counts[1 if evidence.resolved else 3] += evidence.followed
+        self.insight.add_edge(*ends, evidence=evidence)
 
     def _put_recall(self, event: RecallEvent) -> None:
         if event.id in self.recalls:
@@ -170,6 +181,10 @@ class TeamCache:
         if task_id and insight_id:
             found = [e for e in found if e.insight_id == insight_id]
         return sorted(found, key=lambda e: (e.task_id, e.insight_id))
+
+    def standing(self, insight_id: str) -> Standing:
+        """Count the evidence about an insight."""
+        return Standing(*self._standing.get(insight_id, ()))
 
     def tally(self, item_id: str) -> Tally:
         """Count how the runs went that were shown an item, and those from which it was withheld."""

@@ -13,7 +13,7 @@ from gmem.errors import InvalidInput, StoreCorrupt, UnknownId, WriteConflict
 from gmem.graphs import codec
 from gmem.graphs._cache import _OUTCOME, TeamCache, key
 from gmem.graphs._record import RecordFile, Transaction
-from gmem.graphs.base import Batch, Candidates, GraphStore, Tally, TeamStats
+from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats
 from gmem.model import (
     Evidence,
     Insight,
@@ -308,6 +308,10 @@ class EmbeddedStore(GraphStore):
     def evidence(self, team: str, *, task_id: str = "", insight_id: str = "") -> list[Evidence]:
         with self._lock:
             return self._team(team).evidence(task_id, insight_id)
+
+    def standing(self, team: str, insight_id: str) -> Standing:
+        with self._lock:
+            return self._team(team).standing(insight_id)
 
     def links(self, team: str, insight_id: str = "") -> list[InsightLink]:
         with self._lock:

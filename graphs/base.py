@@ -35,7 +35,7 @@ from gmem.model import (
     Task,
 )
 
-__all__ = ["Batch", "Candidates", "GraphStore", "Tally", "TeamStats"]
+__all__ = ["Batch", "Candidates", "GraphStore", "Standing", "Tally", "TeamStats"]
 
 FloatArray = NDArray[np.float32]
 
@@ -94,6 +94,26 @@ class Candidates:
     trust: FloatArray
     has_dense: bool
     exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The evidence about one insight, counted: how many verified runs followed it, and how they ended."""
+
+    successes: int = 0
+    successes_followed: int = 0
+    failures: int = 0
+    failures_followed: int = 0
+
+    @property
+    def supports(self) -> int:
+        """Runs in which following it and success went together, or neither was."""
+        return self.successes_followed + self.failures - self.failures_followed
+
+    @property
+    def contradicts(self) -> int:
+        """All other runs that say something about it."""
+        return self.successes - self.successes_followed + self.failures_followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +253,10 @@ class GraphStore(ABC):
     @abstractmethod
     def evidence(self, team: str, *, task_id: str = "", insight_id: str = "") -> list[Evidence]:
         """Give the evidence of one task or about one insight, by (task id, insight id)."""
+
+    @abstractmethod
+    def standing(self, team: str, insight_id: str) -> Standing:
+        """Count the evidence about an insight; cheap, however much there is."""
 
     @abstractmethod
     def links(self, team: str, insight_id: str = "") -> list[InsightLink]:

@@ -91,7 +91,7 @@ def unpack_task(team: str, id: str, body: bytes) -> Task:
 def pack_interaction(interaction: Interaction) -> bytes:
     """Store an interaction graph: one compressed document, since its texts repeat each other."""
     rows = [
-        [u.agent, u.role, u.kind, u.content, u.to, u.inspired_by, u.reward, round(u.time, 3)]
+        [u.agent, u.role, u.kind, u.content, u.to, u.inspired_by, u.reward, round(u.time, 3), int(u.echo)]
         for u in interaction.utterances
     ]
     return zlib.compress(_dump(rows), 6)
@@ -100,8 +100,8 @@ def pack_interaction(interaction: Interaction) -> bytes:
 def unpack_interaction(task_id: str, body: bytes) -> Interaction:
     """Read an interaction graph back."""
     utterances = tuple(
-        Utterance(seq, agent, role, cast(Kind, kind), content, tuple(to), tuple(up), reward, time)
-        for seq, (agent, role, kind, content, to, up, reward, time) in enumerate(
+        Utterance(seq, agent, role, cast(Kind, kind), content, tuple(to), tuple(up), reward, time, bool(echo))
+        for seq, (agent, role, kind, content, to, up, reward, time, echo) in enumerate(
             json.loads(zlib.decompress(body))
         )
     )
