@@ -155,6 +155,7 @@ class TeamCache:
         compare = vector is not None and self._vectors.filled > 0
         return Candidates(
             ids=tuple(self._ids),
+            rows=self._row,  # only ever added to, so it stays true of the rows above
             dense=self._vectors.scores(vector)
             if compare and vector is not None
             else np.zeros(n, dtype=np.float32),

@@ -79,6 +79,7 @@ class Candidates:
 
     Attributes:
         ids: Task ids, n of them, in no particular order.
+        rows: Place of each id in `ids`; may hold more, at n and above.
         dense: Cosine of query and task, float32 array (n,), in [-1, 1]; 0 where there is no vector.
         lexical: BM25 of query and task divided by the query's own, float32 array (n,), in [0, 1].
         outcomes: 1 resolved, -1 failed, 0 unknown: int8 array (n,).
@@ -88,6 +89,7 @@ class Candidates:
     """
 
     ids: Sequence[str]
+    rows: Mapping[str, int]
     dense: FloatArray
     lexical: FloatArray
     outcomes: NDArray[np.int8]

@@ -1,0 +1,85 @@
+"""One line of text for one thing remembered; shared by prompts, tables and pages."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from gmem.model import Task, Utterance
+from gmem.recall.result import Lesson
+from gmem.text import clip, fold
+
+__all__ = ["FENCE", "case_line", "clean", "lesson_line", "step_lines", "unfence"]
+
+FENCE = "gmem-memory"
+_FENCED = re.compile(rf'<{FENCE} recall="([\w-]*)">.*?</{FENCE}>', re.DOTALL)
+_MARK = re.compile(rf"<(/?)(?={FENCE})", re.IGNORECASE)
+ACTION_WIDTH = 400
+ANSWER_WIDTH = 160
+
+
+def clean(text: str) -> str:
+    """Make stored text safe to quote: one line, no control or direction characters, no fence of ours."""
+    visible = "".join(c for c in fold(text) if unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
+    return _MARK.sub("\u2039\\1", visible)
+
+
+def unfence(text: str) -> str:
+    """Replace what the memory delivered, where an agent repeats it whole, by a mark that names it."""
+    return _FENCED.sub(r"[memory \1]", text)
+
+
+def lesson_line(lesson: Lesson) -> str:
+    """Write a lesson with its evidence."""
+    insight = lesson.insight
+    text = clean(insight.text).rstrip(".")
+    (good, successes), (bad, failures) = lesson.successes, lesson.failures
+    if insight.polarity == "avoid" and insight.pattern:
+        evidence = (
+            f"{failures - bad} of {failures} failures did it, {successes - good} of {successes} successes"
+        )
+    elif insight.pattern:
+        evidence = f"{good} of {successes} successes did, {bad} of {failures} failures"
+    else:
+        supports = good + failures - bad
+        evidence = f"{supports} of {successes + failures} runs support it"
+    return f"- [{insight.id}] {text}: {evidence}."
+
+
+def case_line(task: Task) -> str:
+    """Write the head of a case: what was asked, what came of it, who is to blame."""
+    facts: list[str] = [task.outcome if task.outcome != "unknown" else "outcome unknown"]
+    if task.score is not None:
+        facts.append(f"score {task.score:g}")
+    line = ", ".join(facts)
+    if task.reason:
+        line += f": {clip(clean(task.reason), ANSWER_WIDTH)}"
+    if task.blame:
+        line += f"; blamed: {clean(task.blame[0].agent)} at step {task.blame[0].seq}"
+    return f"### [{task.id}] {clip(clean(task.query), ACTION_WIDTH)} ({line})"
+
+
+def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:
+    """Write steps, an action and the answer to it on one line.
+
+    Returns:
+        (seq, line) in the order of the steps; an answer has no line of its own if its action has one.
+    """
+    answers = {
+        u.inspired_by[-1]: u for u in steps if u.kind in ("observation", "tool_result") and u.inspired_by
+    }
+    present = {u.seq for u in steps}
+    lines: list[tuple[int, str]] = []
+    for u in steps:
+        if u.kind in ("observation", "tool_result") and u.inspired_by and u.inspired_by[-1] in present:
+            continue
+        speaker = clean(u.agent)
+        if u.kind in ("message", "handoff") and u.to:
+            speaker += " -> " + ", ".join(clean(name) for name in u.to)
+        line = f"{u.seq}. {speaker}: {clip(clean(u.content), ACTION_WIDTH)}"
+        answer = answers.get(u.seq)
+        if answer is not None:
+            line += f" => {clip(clean(answer.content), ANSWER_WIDTH)}"
+        lines.append((u.seq, line))
+    return lines

@@ -1,0 +1,100 @@
+"""Ranking: one set of pure functions for every store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmem.graphs.base import Candidates, Tally
+from gmem.stats import difference, wilson
+
+__all__ = ["insight_weight", "lift", "relevance", "top"]
+
+UNKNOWN_SHARE = 0.5
+"""What the relevance of a task keeps when nobody verified its outcome."""
+DENSE_SHARE = 0.5
+"""Weight of the cosine beside BM25, where there are vectors."""
+
+
+def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.float32]:
+    """Say how like the query each candidate is.
+
+    Cosine and BM25 are both shares of a perfect match, so they are averaged as they are: the figure
+    does not depend on which other candidates there are, and two stores agree on it.
+
+    Args:
+        candidates: n candidates with their raw figures.
+        min_trust: Candidates below it get 0.
+
+    Returns:
+        float32 array (n,), each in [0, 1], in the order of the candidates.
+    """
+    if candidates.has_dense:
+        dense = np.clip(candidates.dense, 0.0, 1.0)
+        result = DENSE_SHARE * dense + (1 - DENSE_SHARE) * candidates.lexical
+    else:
+        result = candidates.lexical.copy()
+    result *= np.where(candidates.outcomes == 0, np.float32(UNKNOWN_SHARE), np.float32(1.0))
+    result *= np.where(candidates.trust >= min_trust, candidates.trust, np.float32(0.0))
+    return result.astype(np.float32)
+
+
+def top(
+    ids: Sequence[str], scores: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None = None
+) -> list[tuple[str, float]]:
+    """Give the k best as (id, score), best first, ties by id ascending.
+
+    Args:
+        ids: n ids.
+        scores: float32 array (n,).
+        k: How many at most.
+        mask: bool array (n,): which of them count; None for all.
+    """
+    rows = np.arange(len(ids)) if mask is None else np.flatnonzero(mask)
+    if k <= 0 or not len(rows):
+        return []
+    chosen = scores[rows]
+    if len(rows) > k:
+        # Keep everything that ties with the k-th, so that ties are broken by id and not by position.
+        threshold = np.partition(chosen, len(rows) - k)[len(rows) - k]
+        rows = rows[chosen >= threshold]
+    found = [(ids[int(row)], float(scores[row])) for row in rows]
+    found.sort(key=lambda pair: (-pair[1], pair[0]))
+    return found[:k]
+
+
+def lift(tally: Tally, resolved: int, verified: int) -> tuple[float, float, float]:
+    """Measure what showing a memory did: the change in the share of resolved runs, with 95 % bounds.
+
+    The control group is the runs that it was withheld from; where nothing was withheld, all verified
+    runs of the team that were not shown it.
+
+    Args:
+        tally: How the runs went that were, and were not, shown it.
+        resolved: Resolved runs of the team.
+        verified: Runs of the team with a verified outcome.
+    """
+    if tally.withheld:
+        return difference(tally.shown_resolved, tally.shown, tally.withheld_resolved, tally.withheld)
+    rest, rest_resolved = verified - tally.shown, resolved - tally.shown_resolved
+    return difference(tally.shown_resolved, tally.shown, rest_resolved, rest)
+
+
+def insight_weight(pull: float, supports: int, contradicts: int, lift_low: float, lift_high: float) -> float:
+    """Rank an insight by how close its evidence is, how solid, and what it did when it was shown.
+
+    Args:
+        pull: Sum of the relevance of the found tasks that support it, less those that contradict it.
+        supports: Tasks that support it, in the whole memory.
+        contradicts: Tasks that contradict it.
+        lift_low: Lower bound of its measured lift, in [-1, 1].
+        lift_high: Upper bound.
+
+    Returns:
+        The weight; 0 or less means that it must not be delivered.
+    """
+    solid, _ = wilson(supports, supports + contradicts)
+    measured = 1.0 + max(0.0, lift_low) + min(0.0, lift_high)
+    return pull * solid * measured

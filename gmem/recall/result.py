@@ -1,0 +1,189 @@
+"""What a recall gives back: typed parts for code, text for a prompt, and the reasons for each item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gmem.model import Insight, Task, Utterance
+
+__all__ = ["Case", "Explanation", "Lesson", "Recall", "Row"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """An insight, with its evidence as it stands now.
+
+    Attributes:
+        insight: The insight.
+        weight: Its rank among the lessons.
+        successes: Resolved runs that followed it, of so many resolved runs.
+        failures: Failed runs that followed it, of so many failed runs.
+        proofs: Ids of tasks that support it, nearest to the query first.
+        lift: Change of the share of resolved runs when it was shown, with 95 % bounds; None before
+            it was shown in a verified run.
+    """
+
+    insight: Insight
+    weight: float
+    successes: tuple[int, int]
+    failures: tuple[int, int]
+    proofs: tuple[str, ...]
+    lift: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An earlier task with that part of its interaction graph that matters here.
+
+    Attributes:
+        task: The task.
+        relevance: How like the query it is, in [0, 1].
+        steps: Its utterances that matter for the query and the role, in order.
+    """
+
+    task: Task
+    relevance: float
+    steps: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Why one item was delivered, or was not.
+
+    Attributes:
+        id: The task or insight.
+        kind: `lesson` or `case`.
+        verdict: `shown`, `cut` (no room), `withheld` (control group) or `dropped` (evidence speaks
+            against it).
+        path: How it was found, as one line.
+        score: Its rank figure.
+        parts: What the figure is made of.
+        tokens: Its price.
+        why: What decided.
+    """
+
+    id: str
+    kind: str
+    verdict: str
+    path: str
+    score: float
+    tokens: int
+    why: str
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reasons of a recall, a row an item: shown ones first, then by score.
+
+    Attributes:
+        query: What was asked for.
+        role: The role it was projected for; '' for everybody.
+        rows: The items.
+        notes: What a reader should know of the recall as a whole.
+    """
+
+    query: str
+    role: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        from gmem.recall import render
+
+        return render.explanation_text(self)
+
+    def _repr_html_(self) -> str:
+        from gmem.recall import render
+
+        return render.explanation_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain data, for JSON."""
+        return {
+            "query": self.query,
+            "role": self.role,
+            "notes": list(self.notes),
+            "items": [
+                {
+                    "id": r.id, "kind": r.kind, "verdict": r.verdict, "path": r.path, "score": round(r.score, 4),
+                    "tokens": r.tokens, "why": r.why, "parts": {k: round(v, 4) for k, v in r.parts.items()},
+                }
+                for r in self.rows
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What the memory delivers for one query and one role.
+
+    Attributes:
+        id: Marks the delivered text, so that it is recognised if an agent repeats it.
+        query: What was asked for.
+        role: The role it is for; '' for everybody.
+        lessons: Insights, best first.
+        solved: Resolved (or unverified) cases, best first.
+        failed: Failed cases, best first.
+        text: All of it as one block for a prompt; '' if nothing was found.
+        tokens: Price of the text.
+        withheld: Ids kept back as a control group.
+    """
+
+    id: str
+    query: str
+    role: str
+    lessons: tuple[Lesson, ...]
+    solved: tuple[Case, ...]
+    failed: tuple[Case, ...]
+    text: str
+    tokens: int
+    withheld: tuple[str, ...]
+    _explanation: Explanation
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Ids of everything delivered, lessons first."""
+        cases = (*self.solved, *self.failed)
+        return (*(lesson.insight.id for lesson in self.lessons), *(case.task.id for case in cases))
+
+    def explain(self) -> Explanation:
+        """Say for each item which path found it, its score and price, and what was cut and why."""
+        return self._explanation
+
+    def _repr_html_(self) -> str:
+        from gmem.recall import render
+
+        return render.recall_html(self)
+
+    def _repr_markdown_(self) -> str:
+        from gmem.recall import render
+
+        return render.recall_markdown(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain data, for JSON."""
+        return {
+            "id": self.id,
+            "query": self.query,
+            "role": self.role,
+            "text": self.text,
+            "tokens": self.tokens,
+            "lessons": [
+                {"id": x.insight.id, "text": x.insight.text, "weight": round(x.weight, 4), "proofs": list(x.proofs)}
+                for x in self.lessons
+            ],
+            "cases": [
+                {
+                    "id": c.task.id, "query": c.task.query, "outcome": c.task.outcome, "score": c.task.score,
+                    "relevance": round(c.relevance, 4), "steps": [u.seq for u in c.steps],
+                }
+                for c in (*self.solved, *self.failed)
+            ],
+            "withheld": list(self.withheld),
+        }  # fmt: skip

@@ -1,0 +1,264 @@
+"""Bidirectional traversal: from a query to tasks, up to insights, down to interaction graphs.
+
+Source: G-Memory (arXiv 2506.07398), section 4.2, with failures beside successes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmem.errors import UnknownId
+from gmem.graphs.base import Candidates, GraphStore, Standing
+from gmem.model import Insight, Interaction, Task
+from gmem.recall.rank import insight_weight, lift, relevance, top
+from gmem.recall.result import Lesson, Row
+from gmem.recall.settings import RecallSettings
+
+__all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
+
+PROOFS = 3
+_RESOLVED, _FAILED = "resolved", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A task of the query graph that the traversal reached.
+
+    Attributes:
+        id: The task.
+        relevance: How like the query it is, in [0, 1].
+        path: How it was reached, as one line.
+        parts: What the relevance is made of.
+    """
+
+    id: str
+    relevance: float
+    path: str
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCase:
+    """A task that may be delivered, with its whole interaction graph."""
+
+    hit: Hit
+    task: Task
+    interaction: Interaction
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLesson:
+    """An insight that may be delivered."""
+
+    lesson: Lesson
+    path: str
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that a traversal found, before it is projected to a role and fitted to a budget.
+
+    Attributes:
+        lessons: Best first.
+        solved: Resolved and unverified tasks, best first.
+        failed: Failed tasks, best first.
+        dropped: What was found and must not be delivered, with the reason.
+        notes: What a reader should know of the recall as a whole.
+    """
+
+    query: str
+    lessons: tuple[FoundLesson, ...]
+    solved: tuple[FoundCase, ...]
+    failed: tuple[FoundCase, ...]
+    dropped: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def traverse(
+    store: GraphStore,
+    team: str,
+    query: str,
+    terms: Mapping[str, int],
+    vector: NDArray[np.float32] | None,
+    settings: RecallSettings,
+    exclude: frozenset[str] = frozenset(),
+) -> Found:
+    """Walk the three tiers from a query.
+
+    Args:
+        store: Where the graphs are.
+        team: Whose.
+        query: What is asked, for the record.
+        terms: Its words and how often each occurs.
+        vector: Its embedding, float32 array (d,), unit length; None for words only.
+        settings: How far to look.
+        exclude: Tasks to leave out, such as the one that is being recalled for.
+    """
+    candidates = store.candidates(team, terms, vector)
+    reached = hits(store, team, candidates, settings, exclude)
+    lessons, dropped = _up(store, team, reached, settings)
+    solved, failed = _down(store, team, reached, settings)
+    notes = []
+    if not len(candidates.ids):
+        notes.append("The memory of this team is empty.")
+    elif not reached:
+        notes.append(
+            f"None of {len(candidates.ids):,} tasks is like the query (min_relevance {settings.min_relevance})."
+        )
+    if not candidates.exact:
+        notes.append("The memory is large: the store compared only its nearest candidates.")
+    if not candidates.has_dense:
+        notes.append("Compared by words only; no embedding model is in use.")
+    return Found(query, tuple(lessons), tuple(solved), tuple(failed), tuple(dropped), tuple(notes))
+
+
+def hits(
+    store: GraphStore,
+    team: str,
+    candidates: Candidates,
+    settings: RecallSettings,
+    exclude: frozenset[str] = frozenset(),
+) -> list[Hit]:
+    """Find the seeds of each outcome and hop from them over the query graph; most relevant first."""
+    scores = relevance(candidates, settings.min_trust)
+    eligible = scores >= max(settings.min_relevance, 1e-9)
+    if exclude:
+        eligible &= np.fromiter(
+            (id not in exclude for id in candidates.ids), dtype=bool, count=len(candidates.ids)
+        )
+    seeds = top(candidates.ids, scores, settings.seeds, eligible & (candidates.outcomes >= 0))
+    seeds += top(candidates.ids, scores, settings.failures, eligible & (candidates.outcomes < 0))
+    wanted = {id for id, _ in seeds}
+    reached = {id: (score, "") for id, score in seeds}
+    paths = {id: "seed" for id in wanted}
+    frontier = dict(seeds)
+    for _ in range(settings.hops):
+        following: dict[str, float] = {}
+        for id, score in sorted(frontier.items(), key=lambda pair: (-pair[1], pair[0])):
+            for edge in store.neighbours(team, id)[: settings.neighbours]:
+                other = edge.b if edge.a == id else edge.a
+                carried = score * edge.score * settings.decay
+                if other in exclude or other in wanted or carried <= reached.get(other, (0.0, ""))[0]:
+                    continue
+                reached[other] = (carried, id)
+                paths[other] = f"hop from {id} over SIMILAR {edge.score:.2f}"
+                following[other] = carried
+        frontier = following
+    found = []
+    for id, (carried, _) in reached.items():
+        row = _row(candidates, id)
+        direct = float(scores[row]) if row is not None else 0.0
+        if row is not None and float(candidates.trust[row]) < settings.min_trust:
+            continue
+        parts = {"relevance": max(direct, carried), "hop": 0.0 if id in wanted else carried}
+        if row is not None:
+            parts |= {"bm25": float(candidates.lexical[row]), "cosine": float(candidates.dense[row])}
+        found.append(Hit(id, max(direct, carried), paths[id], parts))
+    found.sort(key=lambda hit: (-hit.relevance, hit.id))
+    return found
+
+
+def _row(candidates: Candidates, id: str) -> int | None:
+    row = candidates.rows.get(id)
+    return row if row is not None and row < len(candidates.ids) else None
+
+
+def _up(
+    store: GraphStore, team: str, reached: list[Hit], settings: RecallSettings
+) -> tuple[list[FoundLesson], list[Row]]:
+    """Climb from the tasks to the insights that they speak for or against."""
+    pull: dict[str, float] = {}
+    proofs: dict[str, list[str]] = {}
+    for hit in reached:
+        for evidence in store.evidence(team, task_id=hit.id):
+            sign = 1.0 if evidence.type == "SUPPORTS" else -1.0
+            pull[evidence.insight_id] = pull.get(evidence.insight_id, 0.0) + sign * hit.relevance
+            if sign > 0:
+                proofs.setdefault(evidence.insight_id, []).append(hit.id)
+    stats = store.stats(team) if pull else None
+    lessons: list[FoundLesson] = []
+    dropped: list[Row] = []
+    for insight in store.insights(team, sorted(pull), states=("active",)):
+        standing = store.standing(team, insight.id)
+        tally = store.tally(team, insight.id)
+        low, high, measured = 0.0, 0.0, None
+        if tally.shown and stats is not None:
+            measured = lift(tally, stats.resolved, stats.resolved + stats.failed)
+            _, low, high = measured
+        weight = insight_weight(pull[insight.id], standing.supports, standing.contradicts, low, high)
+        path = "up from " + ", ".join(proofs.get(insight.id, ())[:PROOFS])
+        parts = {
+            "pull": pull[insight.id], "supports": standing.supports, "contradicts": standing.contradicts,
+            "lift_low": low, "lift_high": high,
+        }  # fmt: skip
+        why = _against(pull[insight.id], standing, measured)
+        if why:
+            dropped.append(Row(insight.id, "lesson", "dropped", path, weight, 0, why, parts))
+            continue
+        lesson = Lesson(
+            insight,
+            weight,
+            (standing.successes_followed, standing.successes),
+            (standing.failures_followed, standing.failures),
+            tuple(proofs.get(insight.id, ())[:PROOFS]),
+            measured,
+        )
+        lessons.append(FoundLesson(lesson, path, parts))
+    lessons.sort(key=lambda found: (-found.lesson.weight, found.lesson.insight.id))
+    return _without_opposites(lessons, dropped)
+
+
+def _against(pull: float, standing: Standing, measured: tuple[float, float, float] | None) -> str:
+    if standing.contradicts >= standing.supports:
+        return f"contradicted by {standing.contradicts} of {standing.supports + standing.contradicts} runs"
+    if pull <= 0:
+        return "the tasks nearest to the query contradict it"
+    if measured is not None and measured[2] < 0:
+        return f"measured to hurt: lift {measured[0]:+.2f} [{measured[1]:+.2f}, {measured[2]:+.2f}]"
+    return ""
+
+
+def _without_opposites(lessons: list[FoundLesson], dropped: list[Row]) -> tuple[list[FoundLesson], list[Row]]:
+    """Where one lesson says do and another says avoid the same, keep the better one."""
+    kept: list[FoundLesson] = []
+    taken: dict[str, Insight] = {}
+    for found in lessons:
+        insight = found.lesson.insight
+        rival = taken.get(insight.pattern) if insight.pattern else None
+        if rival is not None and rival.polarity != insight.polarity:
+            why = f"{rival.id} says the opposite and has better evidence"
+            dropped.append(
+                Row(insight.id, "lesson", "dropped", found.path, found.lesson.weight, 0, why, found.parts)
+            )
+            continue
+        taken.setdefault(insight.pattern, insight)
+        kept.append(found)
+    return kept, dropped
+
+
+def _down(
+    store: GraphStore, team: str, reached: list[Hit], settings: RecallSettings
+) -> tuple[list[FoundCase], list[FoundCase]]:
+    """Descend from the best tasks to their interaction graphs."""
+    solved: list[FoundCase] = []
+    failed: list[FoundCase] = []
+    for hit in reached:
+        if len(solved) >= settings.cases and len(failed) >= settings.failures:
+            break
+        try:
+            (task,) = store.tasks(team, [hit.id])
+            room = (
+                len(failed) < settings.failures if task.outcome == _FAILED else len(solved) < settings.cases
+            )
+            if room:
+                (failed if task.outcome == _FAILED else solved).append(
+                    FoundCase(hit, task, store.interaction(team, hit.id))
+                )
+        except UnknownId:  # forgotten by somebody else since the walk began
+            continue
+    return solved, failed
