@@ -18,8 +18,15 @@ SIMPLIFICATION = "easy"
 """Doors and containers are open, plants are watered and rooms can be reached with `teleport to`: the demo is about what
 a team remembers, not about doors."""
 
-REJECTED = "No known action matches that input"
 AMBIGUOUS = "Ambiguous request"
+_NOT_PLAY = frozenset({"task", "reset task"})
+"""Commands about the game and not in it."""
+_REFUSALS = ("No known action matches that input", "Unknown action")
+
+
+def was_refused(observation: str) -> bool:
+    """Say whether an observation means that the world did not take the command."""
+    return observation.startswith(_REFUSALS)
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,7 @@ class World:
         Returns:
             The text of the task.
         """
-        self._env.load(task_type, variation, SIMPLIFICATION, generateGoldPath=False)
-        self._score = 0
+        self._start(task_type, variation, gold=False)
         return self.task
 
     def gold_path(self, task_type: str, variation: int) -> list[str]:
@@ -125,9 +131,18 @@ class World:
             task_type: A name from `task_types`.
             variation: The number of the variation.
         """
-        self._env.load(task_type, variation, SIMPLIFICATION, generateGoldPath=True)
-        self._score = 0
+        self._start(task_type, variation, gold=True)
         return list(self._env.get_gold_action_sequence())
+
+    def _start(self, task_type: str, variation: int, gold: bool) -> None:
+        """Load a task and let one look pass.
+
+        The simulator goes on reporting the score and the end of the game before until a command takes time. Commands
+        that take none ("task") would otherwise earn the last team's score.
+        """
+        self._env.load(task_type, variation, SIMPLIFICATION, generateGoldPath=gold)
+        self._server.step("look around")
+        self._score = round(100 * float(self._server.getScore()))
 
     @property
     def task(self) -> str:
@@ -166,4 +181,5 @@ class World:
         Returns:
             The commands, sorted, each once.
         """
-        return sorted({str(c) for c in self._server.getValidActionObjectCombinations() if str(c).startswith(prefix)})
+        found = {str(command) for command in self._server.getValidActionObjectCombinations()}
+        return sorted(c for c in found - _NOT_PLAY if c.startswith(prefix))

@@ -1,0 +1,88 @@
+"""Turn a remembered case into a plan for the task at hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gmem.demo.language import correspondences, objects, rewrite, verb
+from gmem.demo.notes import Case
+from gmem.demo.world import was_refused
+
+_PLACE = re.compile(r"\bcalled the ([a-z ]+?)\.", re.IGNORECASE)
+_UNPLACED = 2.0
+"""Misfit of a case that does not say where it began to act."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Commands after the example of a case; the lower the misfit, the better the case fits the task."""
+
+    case_id: str
+    steps: tuple[str, ...]
+    misfit: float
+
+
+def plan_from(case: Case, task: str) -> Plan:
+    """Rewrite a case for a task.
+
+    Args:
+        case: A solved case from the notes.
+        task: The text of the task at hand.
+    """
+    pairs, contradictions = correspondences(case.task, task)
+    steps, placed = shorten_routes(adapt(case, task), _first_place(case))
+    changed = sum(len(source.split()) for source in pairs)
+    return Plan(case.id, tuple(steps), 4.0 * contradictions + 0.5 * changed + (0.0 if placed else _UNPLACED))
+
+
+def adapt(case: Case, task: str) -> list[str]:
+    """Return a case's commands in the words of the task at hand, without those that did nothing."""
+    pairs, _ = correspondences(case.task, task)
+    return [
+        rewrite(step.action, pairs)
+        for step in case.steps
+        if not step.action.isdigit() and not was_refused(step.observation)
+    ]
+
+
+def shorten_routes(steps: Iterable[str], start: str | None) -> tuple[list[str], bool]:
+    """Replace each walk through rooms by one teleport to where it ends.
+
+    Args:
+        steps: Commands in order.
+        start: The room in which they began, None when it is not known.
+
+    Returns:
+        The shorter list, and whether it is known where its first deed took place.
+    """
+    out: list[str] = []
+    room, look = start, False
+    placed: bool | None = None
+    for step in steps:
+        kind = verb(step)
+        if kind in ("go to", "teleport to"):
+            room, look = objects(step), False
+        elif kind == "look around":
+            look = True
+        elif not step.startswith("open door"):
+            placed = room is not None or bool(out) if placed is None else placed
+            out += [f"teleport to {room}"] if room else []
+            out += ["look around"] if look else []
+            out.append(step)
+            room, look = None, False
+    if room and out:
+        out.append(f"teleport to {room}")
+    return out, bool(placed)
+
+
+def _first_place(case: Case) -> str | None:
+    """Return the room that a case names before its first walk."""
+    for step in case.steps:
+        if verb(step.action) in ("go to", "teleport to"):
+            return None
+        found = _PLACE.search(step.observation)
+        if found:
+            return found.group(1)
+    return None

@@ -1,0 +1,224 @@
+"""The team's "language models": three scripted chat models with a fixed skill each, and one that knows the solution.
+
+They know words, verbs and the grammar of commands, and they can read the notes in their system message. They know no
+task: whatever they do right beyond trying commands that sound like the task comes out of the notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from gmem.demo.cases import adapt, plan_from
+from gmem.demo.language import FILLER, IRREVERSIBLE, bindings, decide, likeness, objects, rarity, rewrite, verb, words
+from gmem.demo.notes import Notes, read_notes
+from gmem.demo.prompts import (
+    GO_AHEAD,
+    INSTEAD,
+    NO_PLAN,
+    PASS,
+    TO_THE_LETTER,
+    VETO,
+    Question,
+    Turn,
+    numbered,
+    read_plan,
+)
+from gmem.demo.world import AMBIGUOUS, was_refused
+
+NEAR_ENOUGH = 0.2
+"""Likeness from which the actor takes a command for a step that the world did not take."""
+SAFE_ENOUGH = 0.3
+"""Likeness to something that worked before from which the critic lets an irreversible command pass."""
+OTHER_CASE = 0.9
+"""How much a step of another remembered case counts, compared with the step of the plan."""
+TAKEN = 0.3
+"""What it costs a candidate to use a thing that already stands in for another one."""
+
+
+class Scripted(BaseChatModel):
+    """A chat model that answers by a fixed rule instead of a network."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        answer = self.answer(Question(messages))
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(answer))])
+
+    def answer(self, question: Question) -> str:
+        """Answer one question.
+
+        Args:
+            question: The messages of the call, as read by a scripted model.
+        """
+        raise NotImplementedError
+
+
+class GoldPlanner(Scripted):
+    """A planner that knows the solution: it makes the expert team, whose runs become the experience.
+
+    Attributes:
+        actions: The commands that solve the task.
+    """
+
+    actions: list[str]
+
+    def answer(self, question: Question) -> str:
+        """Give the solution once, then nothing."""
+        return NO_PLAN if question.own() else f"{TO_THE_LETTER}\n{numbered(self.actions)}"
+
+
+class Planner(Scripted):
+    """Takes the solved case that fits best, rewrites it for the task at hand, and the next one when that is used up."""
+
+    def answer(self, question: Question) -> str:
+        """Give the plan of the best case that was not used yet."""
+        used = question.own()
+        plans = sorted(
+            (plan_from(case, question.task) for case in read_notes(question.system).solved), key=lambda p: p.misfit
+        )
+        for plan in plans:
+            if plan.steps and not any(f"[{plan.case_id}]" in text for text in used):
+                return f"Plan after [{plan.case_id}]:\n{numbered(plan.steps)}"
+        return NO_PLAN
+
+
+class Actor(Scripted):
+    """Carries out the plan's step, or the command nearest to it; without a plan, the command nearest to the task."""
+
+    def answer(self, question: Question) -> str:
+        """Give one command, with the step that it stands in for, or pass."""
+        if not question.step:
+            return self._explore(question)
+        turns = question.turns()
+        if turns and turns[-1].observation.startswith(AMBIGUOUS) and not question.step.isdigit():
+            return _pick_number(turns[-1])
+        if question.plan_text().startswith(TO_THE_LETTER):
+            return PASS if question.options else question.step
+        goal = self._goal(question, turns)
+        tried = {turn.command for turn in turns if turn.step == question.step}
+        if goal not in tried:
+            return _worded(goal, question.step)
+        return self._nearest(question, turns, goal, tried)
+
+    def _goal(self, question: Question, turns: Sequence[Turn]) -> str:
+        """Fit the step to what was found out on the way: what stood in for what, and the task's condition."""
+        stand_ins: dict[str, str] = {}
+        for turn in turns:
+            if turn.step != turn.command and not turn.vetoed and not was_refused(turn.observation):
+                stand_ins.update(bindings(turn.step, turn.command))
+        goal = rewrite(question.step, stand_ins)
+        decision = decide(question.task, question.observations())
+        if decision:
+            follow, leave = decision
+            goal = rewrite(goal, bindings(leave, follow))
+        return goal
+
+    def _nearest(self, question: Question, turns: Sequence[Turn], goal: str, tried: set[str]) -> str:
+        """Choose the untried command of the same verb that is most like the step, or like its twin in other cases."""
+        candidates = [option for option in question.options if option not in tried and verb(option) == verb(goal)]
+        if verb(goal) == "go to":
+            candidates = [c for c in question.options if verb(c) == "teleport to" and c not in tried]
+        if not candidates:
+            return PASS
+        meant = [(goal, 1.0)] + [(twin, OTHER_CASE) for twin in _twins(question)]
+        weight = rarity(candidates)
+        taken = _taken(turns)
+
+        def score(candidate: str) -> float:
+            seen = _described(objects(candidate), question.scene)
+            near = max(share * likeness(objects(m), seen, weight) for m, share in meant)
+            return near - (TAKEN if taken & set(bindings(goal, candidate).values()) else 0.0)
+
+        best = max(candidates, key=score)
+        return _worded(best, question.step) if score(best) >= NEAR_ENOUGH else PASS
+
+    def _explore(self, question: Question) -> str:
+        """Choose the untried command that shares most with the words of the task."""
+        tried = {turn.command for turn in question.turns()}
+        task = set(words(question.task))
+        fresh = [option for option in question.options if option not in tried]
+        return max(fresh, key=lambda o: len(set(words(o)) & task) / len(words(o)), default=PASS)
+
+
+class Critic(Scripted):
+    """Holds back what cannot be taken back unless something like it worked before, and what has just failed."""
+
+    def answer(self, question: Question) -> str:
+        """Give a verdict on the proposed command."""
+        command = question.options[0]
+        turns = question.turns(actor_is_self=False)[:-1]
+        if turns and turns[-1].command == command and was_refused(turns[-1].observation):
+            return f"{VETO}: that has just changed nothing"
+        notes = read_notes(question.system)
+        if verb(command) in IRREVERSIBLE and self._doubt(question, notes, command):
+            return f"{VETO}: it cannot be taken back, and nothing like it worked before"
+        return GO_AHEAD
+
+    def _doubt(self, question: Question, notes: Notes, command: str) -> bool:
+        """Say whether an irreversible command is too far from those that worked before.
+
+        Who has seen nothing work goes by the task: only what it names may be touched.
+        """
+        if question.plan_text().startswith(TO_THE_LETTER):
+            return False
+        if not notes.solved:
+            return not set(words(objects(command))) - FILLER <= set(words(question.task))
+        seen = _described(objects(command), question.scene)
+        worked = [
+            step for case in notes.solved for step in adapt(case, question.task) if verb(step) == verb(command)
+        ]
+        return max((likeness(objects(step), seen) for step in worked), default=0.0) < SAFE_ENOUGH
+
+
+def _worded(command: str, step: str) -> str:
+    """Word an actor's line."""
+    return command if command == step else f"{command}{INSTEAD}{step})"
+
+
+def _pick_number(turn: Turn) -> str:
+    """Answer the world's question which of several things was meant, by number."""
+    choices = [line.split(":", 1) for line in turn.observation.splitlines() if ":\t" in line]
+    best = max(choices, key=lambda choice: likeness(turn.command, choice[1]), default=["0", ""])
+    return f"{best[0].strip()}{INSTEAD}{turn.step})"
+
+
+def _twins(question: Question) -> list[str]:
+    """Return the steps which, in the remembered cases, are the same use of the same verb as the step asked for."""
+    plan = read_plan(question.plan_text())
+    kind = verb(question.step)
+    use = sum(verb(step) == kind for step in plan[: question.number - 1])
+    out = []
+    for case in read_notes(question.system).solved:
+        same = [step for step in adapt(case, question.task) if verb(step) == kind]
+        if use < len(same):
+            out.append(same[use])
+    return out
+
+
+def _taken(turns: Sequence[Turn]) -> set[str]:
+    """Return the phrases that already stand in for others."""
+    done = [turn for turn in turns if turn.step != turn.command and not was_refused(turn.observation)]
+    return {phrase for turn in done for phrase in bindings(turn.step, turn.command).values()}
+
+
+def _described(thing: str, scene: str) -> str:
+    """Add to the name of a thing the words with which the scene names it."""
+    own = set(words(thing))
+    for line in scene.splitlines():
+        if own and own <= set(words(line)) and len(words(line)) <= len(own) + 3:
+            return f"{thing} {line.strip()}"
+    return thing
