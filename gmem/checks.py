@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from gmem.errors import InvalidInput
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_MESSAGES",
     "MAX_NAME",
     "MAX_QUERY",
+    "id",
     "mapping",
     "name",
     "names",
@@ -57,8 +59,8 @@ def text(value: object, what: str, limit: int = MAX_MESSAGE, *, empty: bool = Fa
         size = len(value.encode("utf-8"))
     except UnicodeEncodeError as error:
         raise InvalidInput(
-            f"{what} holds half a surrogate pair at position {error.start} ({value[error.start]!r}), which is "
-            "no character; decode the source with errors='replace'"
+            f"{what} holds half a surrogate pair at position {error.start} ({value[error.start]!r}), "
+            "which is no character; decode the source with errors='replace'"
         ) from None
     if size > limit:
         raise InvalidInput(
@@ -70,6 +72,19 @@ def text(value: object, what: str, limit: int = MAX_MESSAGE, *, empty: bool = Fa
 def name(value: object, what: str) -> str:
     """Check the name of a team, agent, role or source."""
     return text(value, what, MAX_NAME)
+
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,127}")
+
+
+def id(value: object, what: str) -> str:
+    """Check an id: letters, digits and `_ . : / @ -`, at most 128 of them, no space."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise InvalidInput(
+            f"{what} must be 1 to 128 letters, digits or any of _.:/@-, starting with a letter or digit, "
+            f"not {_shown(value)}; leave it out to get one made"
+        )
+    return value
 
 
 def names(value: str | Sequence[str] | None, what: str) -> tuple[str, ...]:

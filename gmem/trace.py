@@ -1,0 +1,430 @@
+"""Recording a run: who said what to whom, caused by what, with what result.
+
+This is the only way into a memory: adapters and importers use it as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, cast, get_args
+
+from gmem import checks, ids
+from gmem.errors import GmemError, InvalidInput, RunClosed
+from gmem.flow import Flow, arun, run
+from gmem.model import Cost, Kind, Outcome, RecallEvent, Task, Utterance
+from gmem.recall.lines import unfence
+from gmem.recall.result import Recall
+from gmem.text import shingles
+
+__all__ = ["Recording", "Run"]
+
+log = logging.getLogger("gmem")
+ENVIRONMENT = "environment"
+ECHO_SHARE = 0.6
+"""An utterance is an echo when this share of its word runs stood in a text that was recalled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A finished run, as it is handed to the memory to be kept."""
+
+    task: Task
+    utterances: tuple[Utterance, ...]
+    recalls: tuple[RecallEvent, ...] = ()
+
+
+@dataclass
+class _Draft:
+    outcome: Outcome = "unknown"
+    score: float | None = None
+    reason: str = ""
+    feedback: str = ""
+    error: str = ""
+    cost: Cost = field(default_factory=Cost)
+
+
+class Run:
+    """One task that a team is working on; made by `Memory.task`, used as a context manager.
+
+    Each recording call returns the number of what it recorded, to be named in a later `inspired_by`.
+    Nothing is written until the run ends; then all of it is, in one transaction.  A run may be
+    written to from several threads.
+
+    Attributes:
+        id: The id that the task will have.
+        query: What the team was asked.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        *,
+        team: str,
+        finish: Callable[[Recording], Flow[Task]],
+        recaller: Callable[..., Flow[Recall]],
+        context: str = "",
+        agents: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        source: str = "run",
+        trust: float = 1.0,
+        metadata: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.query = checks.text(query, "the query", checks.MAX_QUERY)
+        self.id = ids.new_id("t") if run_id is None else checks.id(run_id, "run_id")
+        self._team = team
+        self._context = checks.text(context, "context", empty=True)
+        self._agents = checks.mapping(agents, "agents")
+        self._source = checks.name(source, "source")
+        self._trust = checks.share(trust, "trust")
+        self._metadata = checks.mapping(metadata, "metadata")
+        self._finish = finish
+        self._recaller = recaller
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._utterances: list[Utterance] = []
+        self._events: list[RecallEvent] = []
+        self._quotable: set[tuple[str, ...]] = set()
+        self._started = clock()
+        self._draft = _Draft()
+        self._decided = False
+        self._closed = False
+        self._result: Task | None = None
+
+    # --- what the team did ----------------------------------------------------------------------
+
+    def say(
+        self,
+        agent: str,
+        text: str,
+        *,
+        to: str | Sequence[str] | None = None,
+        inspired_by: int | Sequence[int] | None = None,
+        kind: Kind = "message",
+        reward: float | None = None,
+        role: str | None = None,
+        time: float | None = None,
+    ) -> int:
+        """Record what an agent said.
+
+        Args:
+            agent: Who.
+            text: What.
+            to: Whom it was addressed to; None for everybody.
+            inspired_by: Numbers of the utterances that it builds on; None for the one just before,
+                `()` for none.
+            kind: What sort of utterance it is.
+            reward: What the environment gave for it.
+            role: The agent's role, if it was not named when the run began.
+            time: Seconds since the epoch; None for now.
+
+        Returns:
+            The number of the utterance.
+
+        Raises:
+            InvalidInput: A value cannot be stored; nothing was recorded.
+            RunClosed: The run has ended.
+        """
+        agent = checks.name(agent, "agent")
+        checks.text(text, f"what {agent} said")
+        if kind not in get_args(Kind):
+            raise InvalidInput(f"kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
+        given = None if reward is None else checks.number(reward, "reward")
+        at = self._clock() if time is None else checks.number(time, "time")
+        named = checks.names(to, "to")
+        if role is not None:
+            checks.name(role, "role")
+        content = unfence(text)
+        with self._lock:
+            self._open()
+            upstream = self._upstream(inspired_by)
+            if len(self._utterances) >= checks.MAX_MESSAGES:
+                raise InvalidInput(f"a run holds at most {checks.MAX_MESSAGES:,} utterances; split the task")
+            if role is not None:
+                self._agents[agent] = role
+            echo = kind in ("message", "thought") and self._quotes(content)
+            self._utterances.append(
+                Utterance(
+                    len(self._utterances),
+                    agent,
+                    self._agents.get(agent, ""),
+                    kind,
+                    content,
+                    named,
+                    upstream,
+                    given,
+                    at,
+                    echo,
+                )  # fmt: skip
+            )
+            return len(self._utterances) - 1
+
+    def think(self, agent: str, text: str, *, inspired_by: int | Sequence[int] | None = None) -> int:
+        """Record a thought that an agent kept to itself; arguments as for `say`."""
+        return self.say(agent, text, to=agent, inspired_by=inspired_by, kind="thought")
+
+    def act(
+        self,
+        agent: str,
+        action: str,
+        observation: str | None = None,
+        reward: float | None = None,
+        *,
+        inspired_by: int | Sequence[int] | None = None,
+        environment: str = ENVIRONMENT,
+    ) -> int:
+        """Record an action and what the environment answered.
+
+        Args:
+            agent: Who acted.
+            action: What it did.
+            observation: The answer, which may be empty; None if there was none.
+            reward: What the environment gave for it.
+            inspired_by: What the action builds on, as for `say`.
+            environment: Name of what answered.
+
+        Returns:
+            The number of the observation, or of the action if there was none.
+        """
+        return self._pair(
+            agent, action, observation, "action", "observation", environment, reward, inspired_by
+        )
+
+    def tool(
+        self,
+        agent: str,
+        tool: str,
+        arguments: str = "",
+        result: str | None = None,
+        reward: float | None = None,
+        *,
+        inspired_by: int | Sequence[int] | None = None,
+    ) -> int:
+        """Record the call of a tool and its result; returns the number of the last of the two.
+
+        Args:
+            agent: Who called it.
+            tool: Name of the tool.
+            arguments: What it was called with, as text.
+            result: What it gave back; None if it is not known (yet).
+            reward: What the environment gave for it.
+            inspired_by: What the call builds on, as for `say`.
+        """
+        checks.name(tool, "tool")
+        checks.text(arguments, "arguments", empty=True)
+        return self._pair(
+            agent, f"{tool}({arguments})", result, "tool_call", "tool_result", tool, reward, inspired_by
+        )
+
+    def handoff(
+        self, agent: str, to: str, text: str = "", *, inspired_by: int | Sequence[int] | None = None
+    ) -> int:
+        """Record that an agent handed the task over; returns the number of the utterance."""
+        return self.say(agent, text or f"hands over to {to}", to=to, inspired_by=inspired_by, kind="handoff")
+
+    def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
+        """Add to what the run cost the team: tokens and model calls."""
+        more = (checks.number(tokens, "tokens"), checks.number(calls, "calls"))
+        with self._lock:
+            self._open()
+            cost = self._draft.cost
+            self._draft.cost = replace(
+                cost, tokens=cost.tokens + int(more[0]), calls=cost.calls + int(more[1])
+            )
+
+    # --- what came of it ------------------------------------------------------------------------
+
+    def resolve(self, score: float | None = None, *, feedback: str = "") -> None:
+        """Say that the task was resolved, as verified by an environment, a judge or a person."""
+        self._decide("resolved", score, "", feedback)
+
+    def fail(self, reason: str = "", *, score: float | None = None, feedback: str = "") -> None:
+        """Say that the task failed, and why if it is known."""
+        self._decide("failed", score, reason, feedback)
+
+    def leave(self, score: float | None = None, *, feedback: str = "") -> None:
+        """Say that nobody verified the outcome; it is kept, and nothing is learned from it."""
+        self._decide("unknown", score, "", feedback)
+
+    # --- what helps -----------------------------------------------------------------------------
+
+    def recall(self, role: str = "", **settings: Any) -> Recall:
+        """Ask the memory what helps with this task; what it delivers is put in the ledger.
+
+        Args:
+            role: Role or agent to deliver to; '' for everybody.
+            **settings: As for `Memory.recall`.
+        """
+        return run(self._recall(role, settings))
+
+    async def arecall(self, role: str = "", **settings: Any) -> Recall:
+        """Await `recall`."""
+        return await arun(self._recall(role, settings))
+
+    def _recall(self, role: str, settings: Mapping[str, Any]) -> Flow[Recall]:
+        with self._lock:
+            self._open()
+        found = yield from self._recaller(self.query, role, run_id=self.id, **settings)
+        self.note_recall(found)
+        return found
+
+    def note_recall(self, recall: Recall) -> None:
+        """Put in the ledger that this run was given a recall that was made elsewhere."""
+        with self._lock:
+            self._open()
+            self._quotable |= shingles(recall.text)
+            self._events.append(
+                RecallEvent(
+                    recall.id,
+                    self.id,
+                    recall.role,
+                    recall.shown,
+                    recall.withheld,
+                    recall.tokens,
+                    self._clock(),
+                )
+            )
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    @property
+    def result(self) -> Task | None:
+        """The task as it was stored; None while the run is open."""
+        return self._result
+
+    def close(self) -> Task:
+        """End the run and store it; leaving the `with` block does the same."""
+        return run(self._close())
+
+    async def aclose(self) -> Task:
+        """Await `close`."""
+        return await arun(self._close())
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._closed or self.close()
+            return
+        try:
+            self._break(error)
+            self._closed or self.close()
+        except GmemError:  # the team's own exception matters more
+            log.exception("gmem: run %s ended by an exception and could not be stored", self.id)
+
+    async def __aenter__(self) -> Run:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._closed or await self.aclose()
+            return
+        try:
+            self._break(error)
+            self._closed or await self.aclose()
+        except GmemError:
+            log.exception("gmem: run %s ended by an exception and could not be stored", self.id)
+
+    # --- inner workings -------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        if self._closed:
+            raise RunClosed(
+                f"run {self.id} has ended and is stored; use memory.feedback({self.id!r}, ...) to add to it"
+            )
+        if self._decided:
+            raise RunClosed(
+                f"run {self.id} was already marked {self._draft.outcome}; record everything before resolve() or "
+                "fail(), and change the outcome later with memory.feedback()"
+            )
+
+    def _decide(self, outcome: Outcome, score: float | None, reason: str, feedback: str) -> None:
+        figure = None if score is None else checks.number(score, "score")
+        checks.text(reason, "reason", empty=True)
+        checks.text(feedback, "feedback", empty=True)
+        with self._lock:
+            self._open()
+            self._draft = replace(
+                self._draft, outcome=outcome, score=figure, reason=reason, feedback=feedback
+            )
+            self._decided = True
+
+    def _break(self, error: BaseException) -> None:
+        text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        self._draft.error = text[:2000]
+
+    def _pair(
+        self, agent: str, act: str, answer: str | None, act_kind: str, answer_kind: str,
+        answerer: str, reward: float | None, inspired_by: int | Sequence[int] | None,
+    ) -> int:  # fmt: skip
+        if answer is not None:
+            checks.text(answer, f"the answer to {agent}", empty=True)
+            checks.name(answerer, "environment")
+        with self._lock:
+            seq = self.say(
+                agent, act, to=answerer, inspired_by=inspired_by, kind=cast(Kind, act_kind), reward=reward
+            )
+            if answer is None:
+                return seq
+            shown = answer if answer.strip() else "(no answer)"
+            try:
+                return self.say(answerer, shown, to=agent, inspired_by=seq, kind=cast(Kind, answer_kind))
+            except GmemError:
+                del self._utterances[seq]  # both or neither
+                raise
+
+    def _upstream(self, given: int | Sequence[int] | None) -> tuple[int, ...]:
+        n = len(self._utterances)
+        if given is None:
+            return (n - 1,) if n else ()
+        if isinstance(given, int):
+            given = (given,)
+        for seq in given:
+            if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < n:
+                raise InvalidInput(
+                    f"inspired_by names utterance {seq!r}, but run {self.id} has only 0 to {n - 1} so far; "
+                    "an utterance can build only on earlier ones, by the numbers that say() and act() returned"
+                    if n
+                    else f"inspired_by names utterance {seq!r}, but run {self.id} has none yet"
+                )
+        return tuple(sorted(set(given)))
+
+    def _quotes(self, content: str) -> bool:
+        if not self._quotable:
+            return False
+        said = shingles(content)
+        return bool(said) and len(said & self._quotable) >= ECHO_SHARE * len(said)
+
+    def _close(self) -> Flow[Task]:
+        with self._lock:
+            if self._closed:
+                raise RunClosed(
+                    f"run {self.id} was closed before; memory.feedback({self.id!r}, ...) adds to it"
+                )
+            self._closed = True
+            d = self._draft
+            ended = self._clock()
+            task = Task(
+                id=self.id, team=self._team, query=self.query, context=self._context,
+                outcome=d.outcome, score=d.score, reason=d.reason, feedback=d.feedback, error=d.error,
+                agents=self._agents, cost=replace(d.cost, seconds=round(max(0.0, ended - self._started), 3)),
+                source=self._source, trust=self._trust, started=self._started, ended=ended,
+                length=len(self._utterances), metadata=self._metadata,
+            )  # fmt: skip
+            recording = Recording(task, tuple(self._utterances), tuple(self._events))
+        try:
+            self._result = yield from self._finish(recording)
+        except BaseException:
+            self._closed = False  # it is not stored, so the caller may try again
+            raise
+        return self._result
