@@ -14,6 +14,7 @@ from gmem.graphs import codec
 from gmem.graphs._cache import _OUTCOME, TeamCache, key
 from gmem.graphs._record import RecordFile, Transaction
 from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats
+from gmem.ids import digest
 from gmem.model import (
     Evidence,
     Insight,
@@ -128,7 +129,7 @@ class EmbeddedStore(GraphStore):
 
     def _write(self, tx: Transaction, batch: Batch) -> bool:
         team = batch.team
-        if not tx.begin(batch.op_id, forgets=bool(batch.forget_tasks or batch.forget_insights)):
+        if not tx.begin(digest(team, batch.op_id), forgets=bool(batch.forget_tasks or batch.forget_insights)):
             return False
         for task in batch.tasks:
             tx.put("task", team, task.id, codec.pack_task(task))
@@ -248,8 +249,9 @@ class EmbeddedStore(GraphStore):
             self._refresh()
             return sorted(team for team, cache in self._teams.items() if len(cache) or cache.insights)
 
-    def applied(self, op_ids: Sequence[str]) -> set[str]:
-        return self._file.ops(list(op_ids))
+    def applied(self, team: str, op_ids: Sequence[str]) -> set[str]:
+        named = {digest(team, op_id): op_id for op_id in op_ids}
+        return {named[found] for found in self._file.ops(list(named))}
 
     def tasks(self, team: str, ids: Sequence[str]) -> list[Task]:
         found = []

@@ -46,7 +46,7 @@ class Batch:
 
     Attributes:
         team: The namespace that all of it belongs to.
-        op_id: Name of the write; the same name is carried out once.
+        op_id: Name of the write; within a team, the same name is carried out once.
         tasks: Tasks to add or replace.
         interactions: Interaction graphs to add or replace; their tasks must exist or be in `tasks`.
         vectors: Embedding of a task's query, by task id: float32 array (d,), unit length.
@@ -196,8 +196,8 @@ class GraphStore(ABC):
         """Give the names of the teams that have anything stored, sorted."""
 
     @abstractmethod
-    def applied(self, op_ids: Sequence[str]) -> set[str]:
-        """Give those of the op ids that have been carried out."""
+    def applied(self, team: str, op_ids: Sequence[str]) -> set[str]:
+        """Give those of a team's op ids that have been carried out."""
 
     @abstractmethod
     def tasks(self, team: str, ids: Sequence[str]) -> list[Task]:

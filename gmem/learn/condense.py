@@ -1,0 +1,99 @@
+"""Condensing a run to its key steps: what the result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gmem.model import Outcome, Utterance
+from gmem.text import fold, template
+
+__all__ = ["condense"]
+
+_ANSWERS = ("observation", "tool_result")
+_ACTS = ("action", "tool_call")
+
+
+def condense(utterances: Sequence[Utterance], outcome: Outcome) -> tuple[int, ...]:
+    """Choose the utterances that the result of a run depends on.
+
+    Left out are steps that brought a negative reward, steps that changed nothing (the environment
+    gave the same answer to different kinds of action), repetitions in runs that were not resolved,
+    echoes of the memory itself, and whatever the result does not build on.
+
+    Args:
+        utterances: All utterances of the run, in order.
+        outcome: What came of it.
+
+    Returns:
+        Their numbers, ascending; all of them where nothing would be left.
+    """
+    useless = _without_effect(utterances) | {u.seq for u in utterances if u.echo}
+    if outcome != "resolved":
+        useless |= _repeated(utterances)
+    reached = _reaching(utterances, _sinks(utterances, useless))
+    kept = tuple(u.seq for u in utterances if u.seq in reached and u.seq not in useless)
+    return kept or tuple(u.seq for u in utterances)
+
+
+def _answers(utterances: Sequence[Utterance]) -> dict[int, Utterance]:
+    """Give the answer to each action, by the number of the action."""
+    return {u.inspired_by[-1]: u for u in utterances if u.kind in _ANSWERS and u.inspired_by}
+
+
+def _without_effect(utterances: Sequence[Utterance]) -> set[int]:
+    answers = _answers(utterances)
+    kinds: dict[str, set[str]] = {}
+    helped: set[str] = set()
+    for u in utterances:
+        if u.kind in _ACTS and u.seq in answers:
+            said = fold(answers[u.seq].content)
+            kinds.setdefault(said, set()).add(template(u.content))
+            if (u.reward or 0) > 0 or (answers[u.seq].reward or 0) > 0:
+                helped.add(said)
+    empty = {said for said, templates in kinds.items() if len(templates) > 1 and said not in helped}
+    out: set[int] = set()
+    for u in utterances:
+        answer = answers.get(u.seq) if u.kind in _ACTS else None
+        reward = u.reward if u.reward is not None else answer.reward if answer else None
+        if (reward is not None and reward < 0) or (answer is not None and fold(answer.content) in empty):
+            out.add(u.seq)
+            if answer is not None:
+                out.add(answer.seq)
+    return out
+
+
+def _repeated(utterances: Sequence[Utterance]) -> set[int]:
+    answers = _answers(utterances)
+    seen: set[tuple[str, str, str]] = set()
+    out: set[int] = set()
+    for u in utterances:
+        if u.kind not in _ACTS or u.seq not in answers:
+            continue
+        pair = (u.agent, fold(u.content), fold(answers[u.seq].content))
+        if pair in seen:
+            out |= {u.seq, answers[u.seq].seq}
+        seen.add(pair)
+    return out
+
+
+def _sinks(utterances: Sequence[Utterance], useless: set[int]) -> set[int]:
+    """Give what the result is: rewarded steps, and the last utterance that did something."""
+    rewarded = {u.seq for u in utterances if (u.reward or 0) > 0}
+    last = next((u.seq for u in reversed(utterances) if u.seq not in useless), None)
+    return rewarded | ({last} if last is not None else set())
+
+
+def _reaching(utterances: Sequence[Utterance], sinks: set[int]) -> set[int]:
+    """Walk INSPIRED backwards from the result; an answer counts with its action."""
+    answers = _answers(utterances)
+    reached: set[int] = set()
+    waiting = list(sinks)
+    while waiting:
+        seq = waiting.pop()
+        if seq in reached:
+            continue
+        reached.add(seq)
+        waiting += utterances[seq].inspired_by
+        if seq in answers:
+            waiting.append(answers[seq].seq)
+    return reached
