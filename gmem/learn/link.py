@@ -28,5 +28,7 @@ def link(task_id: str, candidates: Candidates) -> list[Similar]:
         mask[own] = False
     best = top(candidates.ids, relevance(candidates), MOST, mask)
     return [
-        Similar(min(task_id, other), max(task_id, other), round(min(score, 1.0), 6)) for other, score in best if score >= LEAST
+        Similar(min(task_id, other), max(task_id, other), round(min(score, 1.0), 6))
+        for other, score in best
+        if score >= LEAST
     ]

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gmem.flow import Flow
 from gmem.ids import insight_id
+from gmem.learn.contrast import Contrast, Lessons, Neighbour
 from gmem.learn.patterns import Profile, audience, follows, patterns, sentence
 from gmem.model import Evidence, Insight, Polarity
 from gmem.stats import fisher
 
-__all__ = ["Neighbour", "Taught", "evidence_of", "mine"]
+__all__ = ["RulesDistiller", "Taught", "evidence_of", "mine"]
 
 MAX_P = 0.1
 """A contrast that chance gives more often than this teaches nothing."""
@@ -26,21 +28,26 @@ MIN_RUNS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A verified run that takes part in a comparison; nearest first where there are several."""
-
-    task_id: str
-    resolved: bool
-    profile: Profile
-
-
-@dataclass(frozen=True, slots=True)
 class Taught:
     """A lesson, and what the compared runs say about it."""
 
     insight: Insight
     evidence: tuple[Evidence, ...]
     p: float
+
+
+class RulesDistiller:
+    """Mines lessons without a model."""
+
+    name = "rules"
+    external = False
+
+    def distil(self, contrast: Contrast) -> Flow[Lessons]:
+        """Find lessons in the contrast of a run with its neighbours."""
+        yield from ()
+        known = {insight.id for insight, _ in contrast.known}
+        taught = mine(contrast.task.team, contrast.run, contrast.others, known, contrast.now)
+        return Lessons(tuple(t.insight for t in taught), tuple(e for t in taught for e in t.evidence))
 
 
 def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str], now: float) -> list[Taught]:

@@ -1,0 +1,7 @@
+"""Learning: condense a run, blame, link it, distil lessons, and keep them true."""
+
+from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
+from gmem.learn.rules import RulesDistiller
+from gmem.learn.study import Scholar, condensed
+
+__all__ = ["Contrast", "Distiller", "Lessons", "Neighbour", "RulesDistiller", "Scholar", "condensed"]

@@ -1,0 +1,73 @@
+"""What a distiller is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gmem.flow import Flow
+from gmem.graphs.base import Standing
+from gmem.learn.patterns import Profile
+from gmem.model import Evidence, Insight, Interaction, Task
+
+__all__ = ["Contrast", "Distiller", "Lessons", "Neighbour"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A verified run that takes part in a comparison."""
+
+    task_id: str
+    resolved: bool
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A run that has just ended, beside what the memory knows of such runs.
+
+    Attributes:
+        task: The run's task; its outcome is verified.
+        interaction: Its interaction graph.
+        run: The run's profile.
+        others: Its neighbours in the query graph with a verified outcome, nearest first.
+        rival: Nearest task of the opposite outcome with its interaction graph, if there is one.
+        known: Insights that its neighbours speak for or against, with their evidence.
+        now: Seconds since the epoch.
+    """
+
+    task: Task
+    interaction: Interaction
+    run: Neighbour
+    others: Sequence[Neighbour]
+    rival: tuple[Task, Interaction] | None
+    known: Sequence[tuple[Insight, Standing]]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What a distiller learned.
+
+    Attributes:
+        insights: New insights (version 1), and known ones that it changed (version one higher).
+        evidence: What runs say about them.
+        notices: What a person should know, such as that a model's answer could not be used.
+    """
+
+    insights: tuple[Insight, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class Distiller(Protocol):
+    """Turns a contrast into lessons: the interface behind which `rules` and `llm` stand."""
+
+    name: str
+    external: bool
+    """Whether it asks a model, so that the run must be stored safely before it is asked."""
+
+    def distil(self, contrast: Contrast) -> Flow[Lessons]:
+        """Learn from a contrast; must never raise for what a model answered."""
+        ...

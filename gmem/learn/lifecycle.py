@@ -1,0 +1,60 @@
+"""The life of an insight: which state its evidence puts it in, and which insights are one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gmem.graphs.base import Standing
+from gmem.model import Insight, InsightState
+from gmem.text import words
+
+__all__ = ["duplicates", "state_of"]
+
+PROMOTED_BY = 2
+"""Verified runs that must support an insight before it is recalled."""
+JUDGED_BY = 4
+"""Verified runs that must have said something before an insight is retired."""
+SAME = 0.85
+"""Share of common words from which two lessons of the same polarity are one."""
+
+
+def state_of(insight: Insight, standing: Standing) -> InsightState:
+    """Say which state the evidence puts an insight in.
+
+    A quarantined insight stays so until a person frees it.  One that lost part of its support to
+    forgetting (`rebuild`) comes back when what is left carries it.
+    """
+    if insight.state == "quarantined":
+        return "quarantined"
+    said = standing.supports + standing.contradicts
+    if said >= JUDGED_BY and standing.contradicts >= standing.supports:
+        return "retired"
+    if standing.supports >= PROMOTED_BY and standing.supports > standing.contradicts:
+        return "active"
+    return "retired" if insight.state == "retired" else "candidate"
+
+
+def duplicates(insights: Sequence[Insight]) -> list[tuple[Insight, Insight]]:
+    """Find lessons that say the same in nearly the same words.
+
+    Mined patterns are never the same (their id is their pattern); lessons written by a model are.
+
+    Returns:
+        Pairs (kept, merged away), the older one kept; each insight is merged away at most once.
+    """
+    written = sorted((i for i in insights if not i.pattern), key=lambda i: (i.created, i.id))
+    bags = {i.id: set(words(i.text)) for i in written}
+    out: list[tuple[Insight, Insight]] = []
+    gone: set[str] = set()
+    for at, kept in enumerate(written):
+        if kept.id in gone:
+            continue
+        for other in written[at + 1 :]:
+            if other.id in gone or other.polarity != kept.polarity or other.audience != kept.audience:
+                continue
+            both = len(bags[kept.id] & bags[other.id])
+            either = len(bags[kept.id] | bags[other.id])
+            if either and both / either >= SAME:
+                gone.add(other.id)
+                out.append((kept, other))
+    return out

@@ -1,0 +1,213 @@
+"""Learning from one task: what happens to the memory when a run ends, or is judged later."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmem.errors import UnknownId
+from gmem.flow import Flow, call
+from gmem.graphs.base import Batch, Candidates, GraphStore, Standing
+from gmem.learn.blame import blame
+from gmem.learn.condense import condense
+from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
+from gmem.learn.lifecycle import state_of
+from gmem.learn.link import LEAST, link
+from gmem.learn.patterns import Profile, profile
+from gmem.learn.rules import evidence_of
+from gmem.model import Evidence, Insight, InsightLink, Interaction, RecallEvent, Similar, Task
+from gmem.recall.rank import relevance, top
+from gmem.text import terms
+
+__all__ = ["Scholar", "condensed"]
+
+COMPARED = 12
+"""Neighbours of each outcome that a run is compared with."""
+REMEMBERED_PROFILES = 4096
+
+
+def condensed(task: Task, interaction: Interaction) -> Task:
+    """Give a task its key steps and, if it failed, its suspects; blame that a person gave is kept."""
+    steps = condense(interaction.utterances, task.outcome)
+    suspects = task.blame or blame(task, interaction.utterances)
+    return replace(task, key_steps=steps, blame=suspects if task.outcome == "failed" else ())
+
+
+class Scholar:
+    """Compares runs of a store and turns them into batches; writes nothing itself.
+
+    It keeps the profiles of the runs it has seen last, since neighbours are looked at often.
+    """
+
+    def __init__(
+        self, store: GraphStore, distiller: Distiller, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self.distiller = distiller
+        self._clock = clock
+        self._profiles: OrderedDict[tuple[str, str], Profile] = OrderedDict()
+
+    def study(
+        self,
+        task: Task,
+        interaction: Interaction,
+        vector: NDArray[np.float32] | None,
+        recalls: Sequence[RecallEvent],
+        op_id: str,
+        *,
+        new: bool,
+        distil: bool = True,
+    ) -> Flow[tuple[Batch, tuple[str, ...]]]:
+        """Work out everything that one task changes in the memory.
+
+        Args:
+            task: The task, condensed.
+            interaction: Its interaction graph.
+            vector: Embedding of its query, float32 array (d,), unit length, if there is a model.
+            recalls: What the run was given.
+            op_id: Name of the write.
+            new: Whether the task, its trace and its links are to be written too.
+            distil: Whether to look for lessons now.
+
+        Returns:
+            The batch, and notices for a person.
+        """
+        verified = task.outcome != "unknown"
+        lessons = Lessons()
+        known: list[tuple[Insight, Standing]] = []
+        candidates = yield from call(self._store.candidates, task.team, terms(task.query), vector)
+        if verified and distil:
+            contrast = yield from call(self._contrast, task, interaction, candidates)
+            known = list(contrast.known)
+            lessons = yield from self.distiller.distil(contrast)
+        evidence = {(e.task_id, e.insight_id): e for e in lessons.evidence}
+        if verified:
+            for e in evidence_of(task.id, task.outcome == "resolved", self._profile(task, interaction),
+                                 [i for i, _ in known]):  # fmt: skip
+                evidence.setdefault((e.task_id, e.insight_id), e)
+            for e in self._store.evidence(task.team, task_id=task.id):
+                # A changed outcome turns what the task said before.
+                evidence.setdefault(
+                    (e.task_id, e.insight_id),
+                    Evidence(e.task_id, e.insight_id, e.followed, task.outcome == "resolved"),
+                )
+        insights = yield from call(self._states, task.team, lessons.insights, known, list(evidence.values()))
+        batch = Batch(
+            team=task.team,
+            op_id=op_id,
+            tasks=[replace(task, learned=distil)],
+            interactions=[interaction] if new else [],
+            vectors={task.id: vector} if new and vector is not None else {},
+            similar=self._links(task, candidates) if new else [],
+            insights=insights,
+            evidence=sorted(evidence.values(), key=lambda e: (e.task_id, e.insight_id)),
+            links=_in_use(task, recalls, lessons.insights),
+            recalls=list(recalls) if new else [],
+        )
+        return batch, lessons.notices
+
+    # --- reading what the memory knows ----------------------------------------------------------
+
+    def _contrast(self, task: Task, interaction: Interaction, candidates: Candidates) -> Contrast:
+        scores = relevance(candidates)
+        eligible = scores >= LEAST
+        own = candidates.rows.get(task.id)
+        if own is not None and own < len(candidates.ids):
+            eligible[own] = False
+        near = top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes > 0))
+        near += top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes < 0))
+        near.sort(key=lambda pair: (-pair[1], pair[0]))
+        others: list[Neighbour] = []
+        rival: tuple[Task, Interaction] | None = None
+        for id, _ in near:
+            try:
+                (other,) = self._store.tasks(task.team, [id])
+                cached = self._profiles.get((task.team, id))
+                trace = None
+                if cached is None or (rival is None and other.outcome != task.outcome):
+                    trace = self._store.interaction(task.team, id)
+            except UnknownId:  # forgotten by somebody else since the search
+                continue
+            shape = self._profile(other, trace) if trace is not None else cached
+            assert shape is not None
+            others.append(Neighbour(id, other.outcome == "resolved", shape))
+            if rival is None and trace is not None and other.outcome != task.outcome:
+                rival = (other, trace)
+        run = Neighbour(task.id, task.outcome == "resolved", self._profile(task, interaction))
+        return Contrast(task, interaction, run, others, rival, self._known(task, others), self._clock())
+
+    def _known(self, task: Task, others: Sequence[Neighbour]) -> list[tuple[Insight, Standing]]:
+        ids = {
+            e.insight_id for id in (task.id, *(o.task_id for o in others))
+            for e in self._store.evidence(task.team, task_id=id)
+        }  # fmt: skip
+        return [
+            (i, self._store.standing(task.team, i.id)) for i in self._store.insights(task.team, sorted(ids))
+        ]
+
+    def _profile(self, task: Task, interaction: Interaction) -> Profile:
+        key = (task.team, task.id)
+        found = self._profiles.get(key)
+        if found is None:
+            found = self._profiles[key] = profile(task, interaction)
+            while len(self._profiles) > REMEMBERED_PROFILES:
+                self._profiles.popitem(last=False)
+        return found
+
+    # --- working out what changes ---------------------------------------------------------------
+
+    def _links(self, task: Task, candidates: Candidates) -> list[Similar]:
+        return link(task.id, candidates)
+
+    def _states(
+        self, team: str, changed: Sequence[Insight], known: Sequence[tuple[Insight, Standing]],
+        evidence: Sequence[Evidence],
+    ) -> list[Insight]:  # fmt: skip
+        """Put every insight in the state that the evidence, this batch's included, puts it in."""
+        now = self._clock()
+        out: dict[str, Insight] = {i.id: i for i in changed}
+        standings = dict((i.id, s) for i, s in known)
+        for insight in [*changed, *(i for i, _ in known if i.id not in out)]:
+            before = standings.get(insight.id, Standing())
+            after = self._with(team, before, [e for e in evidence if e.insight_id == insight.id])
+            state = state_of(insight, after)
+            if insight.id in out:
+                out[insight.id] = replace(insight, state=state)
+            elif state != insight.state:
+                out[insight.id] = replace(insight, state=state, updated=now, version=insight.version + 1)
+        return [out[id] for id in sorted(out)]
+
+    def _with(self, team: str, standing: Standing, evidence: Sequence[Evidence]) -> Standing:
+        counts = [
+            standing.successes, standing.successes_followed, standing.failures, standing.failures_followed,
+        ]  # fmt: skip
+        for new in evidence:
+            old = next(
+                (
+                    e
+                    for e in self._store.evidence(team, task_id=new.task_id)
+                    if e.insight_id == new.insight_id
+                ),
+                None,
+            )
+            for e, sign in ((old, -1), (new, 1)):
+                if e is not None:
+                    counts[0 if e.resolved else 2] += sign
+                    counts[1 if e.resolved else 3] += sign * e.followed
+        return Standing(*counts)
+
+
+def _in_use(task: Task, recalls: Sequence[RecallEvent], taught: Sequence[Insight]) -> list[InsightLink]:
+    """Tie the insights that were in use during the run to those that it taught."""
+    used = {id for event in recalls for id in event.shown if id.startswith("i_")}
+    return [
+        InsightLink(source, target.id, task.id)
+        for source in sorted(used)
+        for target in taught
+        if target.version == 1 and source != target.id
+    ]
