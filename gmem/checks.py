@@ -63,9 +63,7 @@ def text(value: object, what: str, limit: int = MAX_MESSAGE, *, empty: bool = Fa
             "which is no character; decode the source with errors='replace'"
         ) from None
     if size > limit:
-        raise InvalidInput(
-            f"{what} is {size:,} bytes long; at most {limit:,} are kept, so shorten or split it"
-        )
+        raise InvalidInput(f"{what} is {size:,} bytes long; at most {limit:,} are kept, so shorten or split it")
     return value
 
 
@@ -94,9 +92,7 @@ def names(value: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return (name(value, what),)
     if not isinstance(value, Sequence):
-        raise InvalidInput(
-            f"{what} must be a name or a list of names, not {type(value).__name__} ({_shown(value)})"
-        )
+        raise InvalidInput(f"{what} must be a name or a list of names, not {type(value).__name__} ({_shown(value)})")
     return tuple(dict.fromkeys(name(v, what) for v in value))
 
 
@@ -106,9 +102,7 @@ def number(value: object, what: str) -> float:
         try:
             value = float(value.__float__())  # type: ignore[attr-defined]  # numpy scalars, Decimal
         except (AttributeError, TypeError, ValueError):
-            raise InvalidInput(
-                f"{what} must be a number, not {type(value).__name__} ({_shown(value)})"
-            ) from None
+            raise InvalidInput(f"{what} must be a number, not {type(value).__name__} ({_shown(value)})") from None
     try:
         result = float(value)
     except OverflowError:
@@ -131,7 +125,5 @@ def mapping(value: Mapping[str, str] | None, what: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise InvalidInput(
-            f"{what} must map names to texts, not be a {type(value).__name__} ({_shown(value)})"
-        )
+        raise InvalidInput(f"{what} must map names to texts, not be a {type(value).__name__} ({_shown(value)})")
     return {name(k, f"a name in {what}"): text(v, f"{what}[{k!r}]", MAX_MESSAGE) for k, v in value.items()}

@@ -31,7 +31,7 @@ def difference(a: int, n_a: int, b: int, n_b: int) -> tuple[float, float, float]
     The interval is Newcombe's, which holds for few trials and for shares of 0 and 1.
 
     >>> [round(x, 2) for x in difference(9, 10, 2, 10)]
-    [0.7, 0.27, 0.88]
+    [0.7, 0.27, 0.87]
     """
     if n_a == 0 or n_b == 0:
         return 0.0, -1.0, 1.0

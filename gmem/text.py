@@ -13,9 +13,10 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 
 # Words that tell how the things in an action relate, not which things they are: with the verb they
 # are what remains of "put the red book in drawer 3" -> "put * in *".
-_RELATIONS = frozenset(
-    "to on onto in into inside from with without at of off out up down over under through by for as and then is".split()
-)
+_RELATIONS = {
+    *("to", "on", "onto", "in", "into", "inside", "from", "with", "without", "at", "of", "off", "out", "up"),
+    *("down", "over", "under", "through", "by", "for", "as", "and", "then", "is"),
+}
 
 
 def words(text: str) -> list[str]:

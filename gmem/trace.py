@@ -160,7 +160,7 @@ class Run:
                     given,
                     at,
                     echo,
-                )  # fmt: skip
+                )
             )
             return len(self._utterances) - 1
 
@@ -191,9 +191,7 @@ class Run:
         Returns:
             The number of the observation, or of the action if there was none.
         """
-        return self._pair(
-            agent, action, observation, "action", "observation", environment, reward, inspired_by
-        )
+        return self._pair(agent, action, observation, "action", "observation", environment, reward, inspired_by)
 
     def tool(
         self,
@@ -217,13 +215,9 @@ class Run:
         """
         checks.name(tool, "tool")
         checks.text(arguments, "arguments", empty=True)
-        return self._pair(
-            agent, f"{tool}({arguments})", result, "tool_call", "tool_result", tool, reward, inspired_by
-        )
+        return self._pair(agent, f"{tool}({arguments})", result, "tool_call", "tool_result", tool, reward, inspired_by)
 
-    def handoff(
-        self, agent: str, to: str, text: str = "", *, inspired_by: int | Sequence[int] | None = None
-    ) -> int:
+    def handoff(self, agent: str, to: str, text: str = "", *, inspired_by: int | Sequence[int] | None = None) -> int:
         """Record that an agent handed the task over; returns the number of the utterance."""
         return self.say(agent, text or f"hands over to {to}", to=to, inspired_by=inspired_by, kind="handoff")
 
@@ -233,9 +227,7 @@ class Run:
         with self._lock:
             self._open()
             cost = self._draft.cost
-            self._draft.cost = replace(
-                cost, tokens=cost.tokens + int(more[0]), calls=cost.calls + int(more[1])
-            )
+            self._draft.cost = replace(cost, tokens=cost.tokens + int(more[0]), calls=cost.calls + int(more[1]))
 
     # --- what came of it ------------------------------------------------------------------------
 
@@ -354,9 +346,7 @@ class Run:
         checks.text(feedback, "feedback", empty=True)
         with self._lock:
             self._open()
-            self._draft = replace(
-                self._draft, outcome=outcome, score=figure, reason=reason, feedback=feedback
-            )
+            self._draft = replace(self._draft, outcome=outcome, score=figure, reason=reason, feedback=feedback)
             self._decided = True
 
     def _break(self, error: BaseException) -> None:
@@ -371,9 +361,7 @@ class Run:
             checks.text(answer, f"the answer to {agent}", empty=True)
             checks.name(answerer, "environment")
         with self._lock:
-            seq = self.say(
-                agent, act, to=answerer, inspired_by=inspired_by, kind=cast(Kind, act_kind), reward=reward
-            )
+            seq = self.say(agent, act, to=answerer, inspired_by=inspired_by, kind=cast(Kind, act_kind), reward=reward)
             if answer is None:
                 return seq
             shown = answer if answer.strip() else "(no answer)"
@@ -408,9 +396,7 @@ class Run:
     def _close(self) -> Flow[Task]:
         with self._lock:
             if self._closed:
-                raise RunClosed(
-                    f"run {self.id} was closed before; memory.feedback({self.id!r}, ...) adds to it"
-                )
+                raise RunClosed(f"run {self.id} was closed before; memory.feedback({self.id!r}, ...) adds to it")
             self._closed = True
             d = self._draft
             ended = self._clock()

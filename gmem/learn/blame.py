@@ -16,9 +16,7 @@ _TROUBLE = re.compile(
     r"no such|unknown|denied|refused|timed? ?out|wrong|incorrect|nothing happens|undefined)\b",
     re.IGNORECASE,
 )
-_UNSURE = re.compile(
-    r"\b(assume|assuming|assumption|probably|guess|presumably|might be|i think)\b", re.IGNORECASE
-)
+_UNSURE = re.compile(r"\b(assume|assuming|assumption|probably|guess|presumably|might be|i think)\b", re.IGNORECASE)
 SUSPECTS = 3
 
 
@@ -41,16 +39,10 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     accused = [u for u in utterances if u.kind not in ("observation", "tool_result") and not u.echo]
     if task.outcome != "failed" or not accused:
         return ()
-    answers = {
-        u.inspired_by[-1]: u for u in utterances if u.inspired_by and u.kind in ("observation", "tool_result")
-    }
+    answers = {u.inspired_by[-1]: u for u in utterances if u.inspired_by and u.kind in ("observation", "tool_result")}
     used = {seq for u in utterances for seq in u.inspired_by}
     named = set(words(f"{task.reason} {task.feedback}"))
-    common = {
-        w
-        for w, n in Counter(w for u in accused for w in set(words(u.content))).items()
-        if n > len(accused) / 2
-    }
+    common = {w for w, n in Counter(w for u in accused for w in set(words(u.content))).items() if n > len(accused) / 2}
     told = named - common
     seen: set[tuple[str, str]] = set()
     weighed: list[tuple[float, Utterance, str]] = []
@@ -65,9 +57,7 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
         if guess := _UNSURE.search(u.content):
             charges.append((0.8, f'it says "{guess.group(0)}"'))
         if told and (hits := told & set(words(u.content))):
-            charges.append(
-                (2.0 * len(hits) / len(told), "the reason of the failure speaks of " + _some(hits))
-            )
+            charges.append((2.0 * len(hits) / len(told), "the reason of the failure speaks of " + _some(hits)))
         if u.agent.casefold() in fold(f"{task.reason} {task.feedback}").casefold():
             charges.append((1.5, f"the reason of the failure names {u.agent}"))
         pair = (u.agent, fold(u.content))
@@ -77,9 +67,7 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
         if u.seq not in used and place < len(accused) - 1:
             charges.append((0.5, "nobody built on it"))
         early = 0.5 * (1 - place / len(accused))
-        reason = "; ".join(text for _, text in sorted(charges, key=lambda c: -c[0])) or _by_place(
-            place, len(accused)
-        )
+        reason = "; ".join(text for _, text in sorted(charges, key=lambda c: -c[0])) or _by_place(place, len(accused))
         weighed.append((sum(w for w, _ in charges) + early, u, reason))
     total = sum(w for w, _, _ in weighed) or 1.0
     weighed.sort(key=lambda x: (-x[0], x[1].seq))

@@ -44,9 +44,7 @@ class Scholar:
     It keeps the profiles of the runs it has seen last, since neighbours are looked at often.
     """
 
-    def __init__(
-        self, store: GraphStore, distiller: Distiller, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, store: GraphStore, distiller: Distiller, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self.distiller = distiller
         self._clock = clock
@@ -146,9 +144,7 @@ class Scholar:
             e.insight_id for id in (task.id, *(o.task_id for o in others))
             for e in self._store.evidence(task.team, task_id=id)
         }  # fmt: skip
-        return [
-            (i, self._store.standing(task.team, i.id)) for i in self._store.insights(task.team, sorted(ids))
-        ]
+        return [(i, self._store.standing(task.team, i.id)) for i in self._store.insights(task.team, sorted(ids))]
 
     def _profile(self, task: Task, interaction: Interaction) -> Profile:
         key = (task.team, task.id)
@@ -188,11 +184,7 @@ class Scholar:
         ]  # fmt: skip
         for new in evidence:
             old = next(
-                (
-                    e
-                    for e in self._store.evidence(team, task_id=new.task_id)
-                    if e.insight_id == new.insight_id
-                ),
+                (e for e in self._store.evidence(team, task_id=new.task_id) if e.insight_id == new.insight_id),
                 None,
             )
             for e, sign in ((old, -1), (new, 1)):

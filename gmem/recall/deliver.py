@@ -103,21 +103,14 @@ def deliver(found: Found, role: str, settings: RecallSettings, recall_id: str, g
             heading = "" if title in parts else title
             chosen, lines = _fit(case, role, found.query, allowance, heading)
             if not lines:
-                rows.append(
-                    _case_row(case, "cut", 0, f"no room left in a budget of {settings.budget} tokens")
-                )
+                rows.append(_case_row(case, "cut", 0, f"no room left in a budget of {settings.budget} tokens"))
                 continue
             price = sum(tokens(line) + 1 for line in lines)
             purse.pay(price)
             parts += lines
             out.append(Case(case.task, case.hit.relevance, chosen))
-            rows.append(
-                _case_row(case, "shown", price, f"{len(chosen)} of {case.task.length} utterances delivered")
-            )
-    if not (lessons or solved or failed):
-        text = ""
-    else:
-        text = head + "\n".join(parts) + "\n" + foot
+            rows.append(_case_row(case, "shown", price, f"{len(chosen)} of {case.task.length} utterances delivered"))
+    text = "" if not (lessons or solved or failed) else head + "\n".join(parts) + "\n" + foot
     rows.sort(key=lambda r: (r.verdict != "shown", -r.score, r.id))
     explanation = Explanation(found.query, role, tuple(rows), found.notes)
     return Recall(
@@ -153,13 +146,9 @@ def _lessons(
         line = lesson_line(lesson)
         price = tokens(line) + 1 + (0 if chosen else tokens("## Lessons") + 1)
         if len(chosen) >= settings.insights:
-            rows.append(
-                _lesson_row(candidate, "cut", price, f"only {settings.insights} lessons were asked for")
-            )
+            rows.append(_lesson_row(candidate, "cut", price, f"only {settings.insights} lessons were asked for"))
         elif price > limit or not purse.pay(price):
-            rows.append(
-                _lesson_row(candidate, "cut", price, f"no room left in a budget of {settings.budget} tokens")
-            )
+            rows.append(_lesson_row(candidate, "cut", price, f"no room left in a budget of {settings.budget} tokens"))
         else:
             limit -= price
             if not chosen:
@@ -171,9 +160,7 @@ def _lessons(
 
 
 def _lesson_row(found: FoundLesson, verdict: str, price: int, why: str) -> Row:
-    return Row(
-        found.lesson.insight.id, "lesson", verdict, found.path, found.lesson.weight, price, why, found.parts
-    )
+    return Row(found.lesson.insight.id, "lesson", verdict, found.path, found.lesson.weight, price, why, found.parts)
 
 
 def _case_row(case: FoundCase, verdict: str, price: int, why: str) -> Row:

@@ -36,9 +36,7 @@ def lesson_line(lesson: Lesson) -> str:
     text = clean(insight.text).rstrip(".")
     (good, successes), (bad, failures) = lesson.successes, lesson.failures
     if insight.polarity == "avoid" and insight.pattern:
-        evidence = (
-            f"{failures - bad} of {failures} failures did it, {successes - good} of {successes} successes"
-        )
+        evidence = f"{failures - bad} of {failures} failures did it, {successes - good} of {successes} successes"
     elif insight.pattern:
         evidence = f"{good} of {successes} successes did, {bad} of {failures} failures"
     else:
@@ -66,9 +64,7 @@ def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:
     Returns:
         (seq, line) in the order of the steps; an answer has no line of its own if its action has one.
     """
-    answers = {
-        u.inspired_by[-1]: u for u in steps if u.kind in ("observation", "tool_result") and u.inspired_by
-    }
+    answers = {u.inspired_by[-1]: u for u in steps if u.kind in ("observation", "tool_result") and u.inspired_by}
     present = {u.seq for u in steps}
     lines: list[tuple[int, str]] = []
     for u in steps:

@@ -31,9 +31,7 @@ def explanation_text(explanation: Explanation) -> str:
     rows = [_HEAD, *_cells(explanation)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD) - 1)]
     for row in rows:
-        lines.append(
-            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
-        )
+        lines.append("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
     return "\n".join(lines)
 
 
@@ -44,9 +42,7 @@ def explanation_html(explanation: Explanation) -> str:
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in _cells(explanation)
     )
     notes = "".join(f"<p><em>{escape(clean(n))}</em></p>" for n in explanation.notes)
-    return (
-        f"<p><b>Recall</b> {escape(clean(explanation.query))}</p>{notes}<table><tr>{head}</tr>{body}</table>"
-    )
+    return f"<p><b>Recall</b> {escape(clean(explanation.query))}</p>{notes}<table><tr>{head}</tr>{body}</table>"
 
 
 def recall_html(recall: Recall) -> str:

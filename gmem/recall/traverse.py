@@ -128,9 +128,7 @@ def hits(
     scores = relevance(candidates, settings.min_trust)
     eligible = scores >= max(settings.min_relevance, 1e-9)
     if exclude:
-        eligible &= np.fromiter(
-            (id not in exclude for id in candidates.ids), dtype=bool, count=len(candidates.ids)
-        )
+        eligible &= np.fromiter((id not in exclude for id in candidates.ids), dtype=bool, count=len(candidates.ids))
     seeds = top(candidates.ids, scores, settings.seeds, eligible & (candidates.outcomes >= 0))
     seeds += top(candidates.ids, scores, settings.failures, eligible & (candidates.outcomes < 0))
     wanted = {id for id, _ in seeds}
@@ -232,9 +230,7 @@ def _without_opposites(lessons: list[FoundLesson], dropped: list[Row]) -> tuple[
         rival = taken.get(insight.pattern) if insight.pattern else None
         if rival is not None and rival.polarity != insight.polarity:
             why = f"{rival.id} says the opposite and has better evidence"
-            dropped.append(
-                Row(insight.id, "lesson", "dropped", found.path, found.lesson.weight, 0, why, found.parts)
-            )
+            dropped.append(Row(insight.id, "lesson", "dropped", found.path, found.lesson.weight, 0, why, found.parts))
             continue
         taken.setdefault(insight.pattern, insight)
         kept.append(found)
@@ -252,9 +248,7 @@ def _down(
             break
         try:
             (task,) = store.tasks(team, [hit.id])
-            room = (
-                len(failed) < settings.failures if task.outcome == _FAILED else len(solved) < settings.cases
-            )
+            room = len(failed) < settings.failures if task.outcome == _FAILED else len(solved) < settings.cases
             if room:
                 (failed if task.outcome == _FAILED else solved).append(
                     FoundCase(hit, task, store.interaction(team, hit.id))

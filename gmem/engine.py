@@ -1,0 +1,344 @@
+"""The engine: each operation of a memory, written once as a flow (see `gmem.flow`)."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmem import checks, ids
+from gmem.embed import WORDS_ONLY, Embedder
+from gmem.errors import GmemError, InvalidInput, UnknownId, WriteConflict
+from gmem.flow import Flow, call, either
+from gmem.graphs.base import Batch, GraphStore
+from gmem.learn import Distiller, Scholar, condensed
+from gmem.learn.lifecycle import duplicates, state_of
+from gmem.model import Evidence, Insight, Interaction, Outcome, Suspect, Task
+from gmem.recall import Recall, RecallSettings
+from gmem.recall.deliver import deliver
+from gmem.recall.traverse import traverse
+from gmem.text import terms
+from gmem.trace import Recording
+
+__all__ = ["Engine", "Receipt"]
+
+log = logging.getLogger("gmem")
+ATTEMPTS = 4
+CONSOLIDATE_EVERY = 50
+"""Learned tasks between two automatic consolidations."""
+Progress = Callable[[int, int], None]
+"""Called with how many are done, of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What forgetting removed.
+
+    Attributes:
+        tasks: Ids of the tasks removed, with their messages, edges and ledger entries.
+        insights: Ids of the insights removed, since nothing supports them any more.
+        rebuild: Ids of the insights that lost part of their support; they are not recalled until a
+            consolidation finds that the rest carries them.
+        utterances: How many messages were removed.
+    """
+
+    tasks: tuple[str, ...]
+    insights: tuple[str, ...]
+    rebuild: tuple[str, ...]
+    utterances: int
+
+
+class Engine:
+    """The operations of one team's memory as flows."""
+
+    def __init__(
+        self,
+        store: GraphStore,
+        team: str,
+        embedder: Embedder | None,
+        distiller: Distiller,
+        settings: RecallSettings,
+    ) -> None:
+        self.store = store
+        self.team = team
+        self.embedder = embedder
+        self.settings = settings
+        self.notices: deque[str] = deque(maxlen=100)
+        self._scholar = Scholar(store, distiller)
+        self._since_consolidation = 0
+
+    # --- recall ---------------------------------------------------------------------------------
+
+    def recall(self, query: str, role: str = "", *, run_id: str = "", **changes: Any) -> Flow[Recall]:
+        """Find what helps with a query, for a role."""
+        checks.text(query, "the query", checks.MAX_QUERY)
+        if role:
+            checks.name(role, "role")
+        settings = _changed(self.settings, changes)
+        vector = yield from self._embed(query)
+        found = yield from call(
+            traverse, self.store, self.team, query, terms(query), vector, settings, frozenset({run_id} - {""})
+        )
+        return deliver(found, role, settings, ids.new_id("r"), group=run_id)
+
+    def _embed(self, text: str) -> Flow[NDArray[np.float32] | None]:
+        embedder = self.embedder
+        if embedder is None:
+            return None
+        vector = yield from either(lambda: embedder.query(text), lambda: embedder.aquery(text))
+        return vector if vector.any() else None
+
+    # --- learning -------------------------------------------------------------------------------
+
+    def finish(self, recording: Recording) -> Flow[Task]:
+        """Store a run that has ended, and learn from it if its outcome is verified."""
+        interaction = Interaction(recording.task.id, recording.utterances)
+        task = condensed(recording.task, interaction)
+        yield from call(self._record_embedder)
+        vector = yield from self._embed(task.query)
+        verified = task.outcome != "unknown"
+        at_once = verified and not self._scholar.distiller.external
+        written = yield from self._study_and_write(
+            task, interaction, vector, f"task {task.id}", recording=recording, distil=at_once
+        )
+        if not written:
+            stored: Task = yield from call(self._same, recording)
+            return stored
+        if verified and not at_once:
+            yield from self._study_and_write(task, interaction, vector, f"learn {task.id}", distil=True)
+        if verified:
+            self._since_consolidation += 1
+            if self._since_consolidation >= CONSOLIDATE_EVERY:
+                yield from self.consolidate()
+        (stored,) = yield from call(self.store.tasks, self.team, [task.id])
+        return stored
+
+    def _study_and_write(
+        self, task: Task, interaction: Interaction, vector: NDArray[np.float32] | None, op_id: str,
+        *, recording: Recording | None = None, distil: bool,
+    ) -> Flow[bool]:  # fmt: skip
+        """Work out a batch and write it; what another writer changed meanwhile is taken into account."""
+        for attempt in range(ATTEMPTS):
+            try:
+                batch, notices = yield from self._scholar.study(
+                    task, interaction, vector, recording.recalls if recording else (), op_id,
+                    new=recording is not None, distil=distil and attempt < ATTEMPTS - 1,
+                )  # fmt: skip
+            except GmemError:
+                raise
+            except Exception as error:  # a flaw in learning must not cost the team its trace
+                if not distil:
+                    raise
+                log.exception("gmem: learning from %s failed; its trace is stored all the same", task.id)
+                self._notice(f"learning from {task.id} failed ({type(error).__name__}); `gmem learn` tries again")
+                distil = False
+                continue
+            try:
+                (done,) = yield from call(self.store.write, [batch])
+            except WriteConflict:
+                continue
+            for notice in notices:
+                self._notice(notice)
+            return done
+        raise WriteConflict(f"task {task.id} met other writers {ATTEMPTS} times; nothing of it was stored, try again")
+
+    def _notice(self, text: str) -> None:
+        self.notices.append(text)
+        log.warning("gmem: %s", text)
+
+    def _record_embedder(self) -> None:
+        """Write down the embedding model with the first task, or words only on purpose."""
+        if self.store.embedder() is None:
+            self.store.set_embedder(self.embedder.model if self.embedder is not None else WORDS_ONLY)
+
+    def _same(self, recording: Recording) -> Task:
+        """Give the stored task of that id, if it is this very run; times do not count."""
+        id = recording.task.id
+        try:
+            (stored,) = self.store.tasks(self.team, [id])
+        except UnknownId:
+            raise InvalidInput(
+                f"task {id} was forgotten, and does not come back under the same id; choose another run_id"
+            ) from None
+        trace = self.store.interaction(self.team, id).utterances
+        same = stored.query == recording.task.query and [(u.agent, u.content) for u in trace] == [
+            (u.agent, u.content) for u in recording.utterances
+        ]
+        if not same:
+            raise InvalidInput(f"there is another task {id} in team {self.team!r}; choose another run_id")
+        return stored
+
+    def feedback(
+        self, run_id: str, *, outcome: Outcome | None = None, score: float | None = None, text: str = "",
+        reason: str = "", blame: tuple[str, int, str] | None = None,
+    ) -> Flow[Task]:  # fmt: skip
+        """Add a later judgement to a task, and learn from it anew."""
+        if outcome not in (None, "resolved", "failed", "unknown"):
+            raise InvalidInput(f"outcome must be resolved, failed or unknown, not {outcome!r}")
+        figure = None if score is None else checks.number(score, "score")
+        checks.text(text, "feedback", empty=True)
+        checks.text(reason, "reason", empty=True)
+        (task,) = yield from call(self.store.tasks, self.team, [run_id])
+        interaction = yield from call(self.store.interaction, self.team, run_id)
+        suspects = task.blame if outcome in (None, task.outcome) else ()
+        if blame is not None:
+            suspects = (self._suspect(interaction, *blame),)
+        told = task.feedback if text in task.feedback.split("\n") else "\n".join(filter(None, (task.feedback, text)))
+        judged = replace(
+            task, outcome=outcome or task.outcome, score=task.score if figure is None else figure,
+            reason=reason or task.reason, feedback=told, blame=suspects, learned=False,
+        )  # fmt: skip
+        judged = condensed(judged, interaction)
+        if judged == replace(task, learned=False):
+            return task
+        op = "feedback " + ids.digest(run_id, repr(judged))
+        vector = (yield from call(self.store.vectors, self.team, [run_id])).get(run_id)
+        yield from self._study_and_write(judged, interaction, vector, op, distil=judged.outcome != "unknown")
+        (stored,) = yield from call(self.store.tasks, self.team, [run_id])
+        return stored
+
+    def _suspect(self, interaction: Interaction, agent: str, seq: int, reason: str) -> Suspect:
+        if not 0 <= seq < len(interaction.utterances):
+            raise InvalidInput(
+                f"blame names step {seq}, but task {interaction.task_id} has 0 to {len(interaction.utterances) - 1}"
+            )
+        return Suspect(checks.name(agent, "agent"), seq, checks.text(reason, "reason", empty=True), 1.0)
+
+    def learn(self, progress: Progress | None = None) -> Flow[int]:
+        """Learn from every verified task that was stored but not learned from."""
+        waiting: list[str] = []
+        for outcome in ("resolved", "failed"):
+            waiting += yield from call(self.store.task_ids, self.team, outcome=outcome, learned=False)  # type: ignore[arg-type]
+        for done, id in enumerate(waiting, 1):
+            (task,) = yield from call(self.store.tasks, self.team, [id])
+            interaction = yield from call(self.store.interaction, self.team, id)
+            vector = (yield from call(self.store.vectors, self.team, [id])).get(id)
+            yield from self._study_and_write(task, interaction, vector, f"learn {ids.new_id('o')}", distil=True)
+            if progress is not None:
+                progress(done, len(waiting))
+        return len(waiting)
+
+    # --- keeping the insights true --------------------------------------------------------------
+
+    def consolidate(self) -> Flow[tuple[str, ...]]:
+        """Merge lessons that say the same, and put each in the state its evidence gives it."""
+        changed: tuple[str, ...] = yield from call(self._consolidate)
+        self._since_consolidation = 0
+        return changed
+
+    def _consolidate(self) -> tuple[str, ...]:
+        insights = {i.id: i for i in self.store.insights(self.team)}
+        merged = duplicates([i for i in insights.values() if i.state in ("candidate", "active")])
+        evidence: list[Evidence] = []
+        for kept, gone in merged:
+            mine = {e.task_id for e in self.store.evidence(self.team, insight_id=kept.id)}
+            evidence += [
+                replace(e, insight_id=kept.id)
+                for e in self.store.evidence(self.team, insight_id=gone.id)
+                if e.task_id not in mine
+            ]
+        away = {gone.id for _, gone in merged}
+        changed: list[Insight] = []
+        for insight in insights.values():
+            state = state_of(insight, self.store.standing(self.team, insight.id))
+            if insight.id not in away and state != insight.state:
+                changed.append(replace(insight, state=state, version=insight.version + 1))
+        if not (away or changed):
+            return ()
+        op = "consolidate " + ids.new_id("o")
+        try:
+            self.store.write([Batch(self.team, op, insights=changed, evidence=evidence, forget_insights=sorted(away))])
+        except WriteConflict:
+            return ()  # another process is at it; the next round sees what is left
+        return (*sorted(away), *sorted(i.id for i in changed))
+
+    def forget(self, *, task: str = "", agent: str = "", source: str = "", everything: bool = False) -> Flow[Receipt]:
+        """Remove tasks, and every insight that nothing supports without them."""
+        chosen = [bool(task), bool(agent), bool(source), everything]
+        if sum(chosen) != 1:
+            raise InvalidInput("say what to forget: exactly one of task=, agent=, source= or everything=True")
+        receipt: Receipt = yield from call(self._forget, task, agent, source, everything)
+        return receipt
+
+    def _forget(self, task: str, agent: str, source: str, everything: bool) -> Receipt:
+        for _ in range(ATTEMPTS):
+            batch, receipt = self._plan_forgetting(task, agent, source, everything)
+            if not (receipt.tasks or receipt.insights):
+                return receipt
+            try:
+                self.store.write([batch])
+            except WriteConflict:
+                continue
+            self.store.compact()
+            return receipt
+        raise WriteConflict("other writers kept changing what was to be forgotten; nothing was removed, try again")
+
+    def _plan_forgetting(self, task: str, agent: str, source: str, everything: bool) -> tuple[Batch, Receipt]:
+        found = self.store.tasks(self.team, [task] if task else self.store.task_ids(self.team))
+        if agent:
+            found = [t for t in found if agent in t.agents or self._took_part(t, agent)]
+        elif source:
+            found = [t for t in found if t.source == source]
+        gone = {t.id for t in found}
+        away: list[str] = []
+        rebuild: list[Insight] = []
+        for insight in self.store.insights(self.team):
+            evidence = self.store.evidence(self.team, insight_id=insight.id)
+            left = [e for e in evidence if e.task_id not in gone]
+            if everything or (len(left) < len(evidence) and not any(e.type == "SUPPORTS" for e in left)):
+                away.append(insight.id)
+            elif len(left) < len(evidence):
+                taught = tuple(pair for pair in insight.taught_by if not gone & set(pair))
+                rebuild.append(replace(insight, state="rebuild", taught_by=taught, version=insight.version + 1))
+        batch = Batch(
+            self.team, "forget " + ids.new_id("o"), insights=rebuild,
+            forget_tasks=sorted(gone), forget_insights=away,
+        )  # fmt: skip
+        receipt = Receipt(tuple(sorted(gone)), tuple(away), tuple(i.id for i in rebuild), sum(t.length for t in found))
+        return batch, receipt
+
+    def _took_part(self, task: Task, agent: str) -> bool:
+        return any(u.agent == agent for u in self.store.interaction(self.team, task.id).utterances)
+
+    # --- embedding anew -------------------------------------------------------------------------
+
+    def reembed(self, embedder: Embedder | None, progress: Progress | None = None) -> Flow[int]:
+        """Replace every vector of every team of the store by those of another model."""
+        rows: list[tuple[str, str, NDArray[np.float32]]] = []
+        if embedder is not None:
+            texts: list[tuple[str, str, str]] = yield from call(self._queries)
+            for at in range(0, len(texts), 256):
+                part = texts[at : at + 256]
+                vectors = yield from _documents(embedder, [query for _, _, query in part])
+                rows += [(t, i, v) for (t, i, _), v in zip(part, vectors, strict=True) if v.any()]
+                if progress is not None:
+                    progress(min(at + 256, len(texts)), len(texts))
+        yield from call(self.store.set_embedder, embedder.model if embedder else WORDS_ONLY, rows)
+        self.embedder = embedder
+        return len(rows)
+
+    def _queries(self) -> list[tuple[str, str, str]]:
+        return [
+            (team, task.id, task.query)
+            for team in self.store.teams()
+            for task in self.store.tasks(team, self.store.task_ids(team))
+        ]
+
+
+def _documents(embedder: Embedder, texts: Sequence[str]) -> Flow[Iterable[NDArray[np.float32]]]:
+    found = yield from either(lambda: embedder.documents(texts), lambda: embedder.adocuments(texts))
+    return found
+
+
+def _changed(settings: RecallSettings, changes: Mapping[str, Any]) -> RecallSettings:
+    if not changes:
+        return settings
+    known = {f.name for f in fields(RecallSettings)}
+    if unknown := sorted(set(changes) - known):
+        raise InvalidInput(f"recall has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    return replace(settings, **changes)

@@ -1,0 +1,320 @@
+"""`Memory`: what a program uses.  Every operation exists as `x` and, awaited, as `ax`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gmem import checks
+from gmem.embed import Embedder, resolve
+from gmem.engine import Engine, Progress, Receipt
+from gmem.errors import InvalidInput
+from gmem.flow import arun, run
+from gmem.graphs import EmbeddedStore, GraphStore, TeamStats
+from gmem.learn import Distiller, RulesDistiller
+from gmem.model import Insight, InsightState, Interaction, Outcome, Task
+from gmem.recall import Recall, RecallSettings
+from gmem.trace import Run
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from langchain_core.embeddings import Embeddings
+
+__all__ = ["Memory"]
+
+
+class Memory:
+    """The memory of one team.
+
+    Args:
+        location: Path of a file (made if it is missing), or a `GraphStore`.
+        team: The namespace; nothing of it is ever seen by another team of the same store.
+        embedder: `"auto"` (what the memory was made with, else static embeddings if they are
+            installed, else words only), `"none"`, `"static"`, `"sentence-transformers/<model>"`,
+            `"<provider>:<model>"`, or a LangChain `Embeddings`.
+        distiller: What turns runs into lessons; `"rules"` needs no model.
+        settings: Defaults of a recall.
+        create: Whether to make a missing file.
+
+    Raises:
+        InvalidInput: An argument makes no sense.
+        EmbedderMismatch: The memory was made with another embedding model.
+        StoreError: The store cannot be opened.
+
+    Example:
+        >>> memory = Memory(getfixture("tmp_path") / "team.gmem", team="support", embedder="none")
+        >>> with memory.task("Refund order 17", agents={"ann": "clerk", "bob": "checker"}) as run:
+        ...     _ = run.say("ann", "Order 17 was paid twice; I refund one payment.", to="bob")
+        ...     _ = run.say("bob", "Checked: one payment is left.", to="ann")
+        ...     run.resolve(score=1)
+        >>> memory.recall("Refund order 18").solved[0].task.query
+        'Refund order 17'
+        >>> memory.close()
+    """
+
+    def __init__(
+        self,
+        location: str | Path | GraphStore = "memory.gmem",
+        *,
+        team: str = "default",
+        embedder: str | Embeddings | Embedder | None = "auto",
+        distiller: str | Distiller = "rules",
+        settings: RecallSettings | None = None,
+        create: bool = True,
+    ) -> None:
+        checks.name(team, "team")
+        if distiller == "rules":
+            distiller = RulesDistiller()
+        elif isinstance(distiller, str):
+            raise InvalidInput(f"distiller must be 'rules' or a Distiller, not {distiller!r}")
+        store = location if isinstance(location, GraphStore) else open_store(location, create=create)
+        try:
+            chosen = resolve(embedder, store.embedder())
+            self._engine = Engine(store, team, chosen, distiller, settings or RecallSettings())
+        except BaseException:
+            if store is not location:
+                store.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"Memory({self.location!r}, team={self.team!r})"
+
+    @property
+    def team(self) -> str:
+        """The namespace that this memory reads and writes."""
+        return self._engine.team
+
+    @property
+    def location(self) -> str:
+        """Path or URI that opens this memory again."""
+        return self.store.location
+
+    @property
+    def store(self) -> GraphStore:
+        """The store behind it."""
+        return self._engine.store
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The embedder in use; None for words only."""
+        return self._engine.embedder
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """What a person should know of the last learned runs, oldest first; also logged."""
+        return tuple(self._engine.notices)
+
+    # --- recording ------------------------------------------------------------------------------
+
+    def task(
+        self,
+        query: str,
+        *,
+        context: str = "",
+        agents: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        source: str = "run",
+        trust: float = 1.0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Begin to record a run; use it as `with memory.task(...) as run:` or `async with`.
+
+        Args:
+            query: What the team is asked.
+            context: The scene in which it is asked.
+            agents: Role of each agent, by name.
+            run_id: Id of the task; the same run stored twice under it is stored once.
+            source: Where the trace comes from.
+            trust: How far to trust it, in [0, 1].
+            metadata: Further facts, as text.
+        """
+        return Run(
+            query, team=self.team, finish=self._engine.finish, recaller=self._engine.recall,
+            context=context, agents=agents, run_id=run_id, source=source, trust=trust, metadata=metadata,
+        )  # fmt: skip
+
+    def feedback(
+        self,
+        run_id: str,
+        *,
+        outcome: Outcome | None = None,
+        score: float | None = None,
+        text: str = "",
+        reason: str = "",
+        blame: tuple[str, int, str] | None = None,
+    ) -> Task:
+        """Add a later judgement to a task; it is learned from anew.
+
+        Args:
+            run_id: The task.
+            outcome: What came of it, now that it is known.
+            score: The figure of a judge.
+            text: What a person said of it.
+            reason: Why it failed.
+            blame: Who was to blame, as (agent, number of the utterance, why).
+
+        Raises:
+            UnknownId: There is no such task.
+            InvalidInput: A value cannot be stored; nothing was changed.
+        """
+        return run(self._feedback(run_id, outcome, score, text, reason, blame))
+
+    async def afeedback(
+        self,
+        run_id: str,
+        *,
+        outcome: Outcome | None = None,
+        score: float | None = None,
+        text: str = "",
+        reason: str = "",
+        blame: tuple[str, int, str] | None = None,
+    ) -> Task:
+        """Await `feedback`."""
+        return await arun(self._feedback(run_id, outcome, score, text, reason, blame))
+
+    def _feedback(self, run_id: str, outcome: Any, score: Any, text: str, reason: str, blame: Any) -> Any:
+        return self._engine.feedback(run_id, outcome=outcome, score=score, text=text, reason=reason, blame=blame)
+
+    # --- recalling ------------------------------------------------------------------------------
+
+    def recall(self, query: str, role: str = "", **settings: Any) -> Recall:
+        """Find what helps with a query.
+
+        Args:
+            query: What the team is asked.
+            role: Role or agent to deliver to; '' for everybody.
+            **settings: Any field of `RecallSettings`, such as `budget=800`.
+
+        Returns:
+            Lessons and cases, best first, with `text` for a prompt; empty (and false) if nothing in
+            memory is like the query.
+        """
+        return run(self._engine.recall(query, role, **settings))
+
+    async def arecall(self, query: str, role: str = "", **settings: Any) -> Recall:
+        """Await `recall`."""
+        return await arun(self._engine.recall(query, role, **settings))
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def tasks(self, *, outcome: Outcome | None = None, limit: int | None = None) -> list[Task]:
+        """Give the tasks, newest first; `limit` of them at most."""
+        ids = self.store.task_ids(self.team, outcome=outcome)[::-1]
+        return self.store.tasks(self.team, ids[:limit])
+
+    def get(self, task_id: str) -> Task:
+        """Give one task; UnknownId if there is none of that id."""
+        return self.store.tasks(self.team, [task_id])[0]
+
+    def interaction(self, task_id: str) -> Interaction:
+        """Give the interaction graph of a task, as its utterances in order."""
+        return self.store.interaction(self.team, task_id)
+
+    def insights(self, *states: InsightState) -> list[Insight]:
+        """Give the insights in any of some states (all of them by default), best supported first."""
+        found = self.store.insights(self.team, states=states)
+        standing = {i.id: self.store.standing(self.team, i.id) for i in found}
+        return sorted(found, key=lambda i: (standing[i.id].contradicts - standing[i.id].supports, i.id))
+
+    def stats(self) -> TeamStats:
+        """Measure the memory of this team."""
+        return self.store.stats(self.team)
+
+    def query_graph(self) -> nx.Graph[str]:
+        """Give the query tier as a networkx graph."""
+        from gmem.graphs import tiers
+
+        return tiers.query_graph(self.store, self.team)
+
+    def insight_graph(self) -> nx.MultiDiGraph[str]:
+        """Give the insight tier, with the tasks it rests on, as a networkx graph."""
+        from gmem.graphs import tiers
+
+        return tiers.insight_graph(self.store, self.team)
+
+    def interaction_graph(self, task_id: str) -> nx.MultiDiGraph[int]:
+        """Give the interaction tier of one task as a networkx graph."""
+        from gmem.graphs import tiers
+
+        return tiers.interaction_graph(self.interaction(task_id))
+
+    # --- keeping --------------------------------------------------------------------------------
+
+    def learn(self, progress: Progress | None = None) -> int:
+        """Learn from verified tasks that were stored but not learned from; returns how many."""
+        return run(self._engine.learn(progress))
+
+    async def alearn(self, progress: Progress | None = None) -> int:
+        """Await `learn`."""
+        return await arun(self._engine.learn(progress))
+
+    def consolidate(self) -> tuple[str, ...]:
+        """Merge and retire insights; returns the ids of those that changed.  Happens by itself too."""
+        return run(self._engine.consolidate())
+
+    async def aconsolidate(self) -> tuple[str, ...]:
+        """Await `consolidate`."""
+        return await arun(self._engine.consolidate())
+
+    def forget(self, *, task: str = "", agent: str = "", source: str = "", everything: bool = False) -> Receipt:
+        """Remove tasks with all that hangs on them, and give the space back.
+
+        Args:
+            task: One task, by id.
+            agent: Every task in which an agent took part.
+            source: Every task from a source.
+            everything: The whole memory of this team.
+        """
+        return run(self._engine.forget(task=task, agent=agent, source=source, everything=everything))
+
+    async def aforget(self, *, task: str = "", agent: str = "", source: str = "", everything: bool = False) -> Receipt:
+        """Await `forget`."""
+        return await arun(self._engine.forget(task=task, agent=agent, source=source, everything=everything))
+
+    def reembed(self, embedder: str | Embeddings | Embedder | None, progress: Progress | None = None) -> int:
+        """Move the whole store, every team of it, to another embedding model; returns how many vectors."""
+        return run(self._engine.reembed(resolve(embedder), progress))
+
+    async def areembed(self, embedder: str | Embeddings | Embedder | None, progress: Progress | None = None) -> int:
+        """Await `reembed`."""
+        return await arun(self._engine.reembed(resolve(embedder), progress))
+
+    def close(self) -> None:
+        """Release the store; closing twice is harmless."""
+        self.store.close()
+
+    async def aclose(self) -> None:
+        """Await `close`."""
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Memory:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def open_store(location: str | Path, *, create: bool = True) -> GraphStore:
+    """Open the store behind a path or URI.
+
+    Raises:
+        InvalidInput: It is a URI of a kind that this gmem cannot open.
+    """
+    if isinstance(location, str) and "://" in location:
+        scheme = location.partition("://")[0]
+        raise InvalidInput(f"no store opens {scheme}:// addresses; give the path of a file, such as 'team.gmem'")
+    return EmbeddedStore(location, create=create)
