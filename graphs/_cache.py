@@ -7,7 +7,7 @@ conversations never enter it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import networkx as nx
 import numpy as np
@@ -20,14 +20,9 @@ from gmem.graphs.words import WordIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Task
 from gmem.text import terms
 
-__all__ = ["TeamCache", "key"]
+__all__ = ["OUTCOMES", "TeamCache"]
 
-_OUTCOME = {"resolved": 1, "failed": -1, "unknown": 0}
-
-
-def key(*ids: str) -> str:
-    """Name an edge by its ends; ids hold no space, so the name can be taken apart again."""
-    return " ".join(ids)
+OUTCOMES = {"resolved": 1, "failed": -1, "unknown": 0}
 
 
 class TeamCache:
@@ -46,7 +41,6 @@ class TeamCache:
         self.insights: dict[str, Insight] = {}
         self.links: dict[str, InsightLink] = {}
         self.recalls: dict[str, RecallEvent] = {}
-        self.recalls_of: dict[str, list[str]] = {}
         self.utterances = 0
         self._ids: list[str] = []
         self._row: dict[str, int] = {}
@@ -57,6 +51,9 @@ class TeamCache:
         self._words = WordIndex()
         self._vectors = VectorIndex()
         self._standing: dict[str, list[int]] = {}
+        self._query: array[int] = array("q")
+        self._links_at: dict[str, set[str]] = {}
+        self._recalls_of: dict[str, set[str]] = {}
         self._shown_in: dict[str, set[str]] = {}
         self._withheld_in: dict[str, set[str]] = {}
 
@@ -69,14 +66,16 @@ class TeamCache:
         elif kind == "vector":
             self._vectors.set(self._row[id], codec.unpack_vector(body))
         elif kind == "similar":
-            edge = codec.unpack_similar(id.split(" "), body)
+            edge = codec.unpack_similar(codec.ends(id), body)
             self.query.add_edge(edge.a, edge.b, score=edge.score)
         elif kind == "insight":
             self.insights[id] = codec.unpack_insight(self.team, id, body)
         elif kind == "evidence":
-            self._put_evidence(codec.unpack_evidence(id.split(" "), body))
+            self._put_evidence(codec.unpack_evidence(codec.ends(id), body))
         elif kind == "link":
-            self.links[id] = codec.unpack_link(id.split(" "))
+            link = self.links[id] = codec.unpack_link(codec.ends(id))
+            self._links_at.setdefault(link.source, set()).add(id)
+            self._links_at.setdefault(link.target, set()).add(id)
         elif kind == "recall":
             self._put_recall(codec.unpack_recall(id, body))
 
@@ -86,15 +85,19 @@ class TeamCache:
             self._row[task.id] = len(self._ids)
             self._ids.append(task.id)
             self._words.add(terms(task.query))
+            self._query.append(hash(task.query))
             self._vectors.add(None)
-            self._outcome.append(_OUTCOME[task.outcome])
+            self._outcome.append(OUTCOMES[task.outcome])
             self._learned.append(task.learned)
             self._trust.append(task.trust)
             self._length.append(task.length)
             self.utterances += task.length
         else:
+            if self._query[row] != hash(task.query):
+                self._query[row] = hash(task.query)
+                self._words.replace(row, terms(task.query))
             self.utterances += task.length - self._length[row]
-            self._outcome[row] = _OUTCOME[task.outcome]
+            self._outcome[row] = OUTCOMES[task.outcome]
             self._learned[row] = task.learned
             self._trust[row] = task.trust
             self._length[row] = task.length
@@ -111,13 +114,20 @@ class TeamCache:
         self.insight.add_edge(*ends, evidence=evidence)
 
     def _put_recall(self, event: RecallEvent) -> None:
-        if event.id in self.recalls:
-            return
+        if (old := self.recalls.get(event.id)) is not None:
+            for index, item in self._places(old):
+                index[item].discard(old.id)
         self.recalls[event.id] = event
-        self.recalls_of.setdefault(event.task_id, []).append(event.id)
-        for ids, index in ((event.shown, self._shown_in), (event.withheld, self._withheld_in)):
-            for item in ids:
-                index.setdefault(item, set()).add(event.task_id)
+        for index, item in self._places(event):
+            index.setdefault(item, set()).add(event.id)
+
+    def _places(self, event: RecallEvent) -> Iterator[tuple[dict[str, set[str]], str]]:
+        """Give each index that leads to a ledger entry, and the id under which it stands there."""
+        yield self._recalls_of, event.task_id
+        for item in event.shown:
+            yield self._shown_in, item
+        for item in event.withheld:
+            yield self._withheld_in, item
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -187,10 +197,24 @@ class TeamCache:
         """Count the evidence about an insight."""
         return Standing(*self._standing.get(insight_id, ()))
 
+    def links_at(self, insight_id: str) -> list[InsightLink]:
+        """Give the hyper-edges at an insight, or all, by (source, target, via)."""
+        names = self._links_at.get(insight_id, set()) if insight_id else self.links
+        return sorted((self.links[n] for n in names), key=lambda x: (x.source, x.target, x.via))
+
+    def recalls_of(self, task_id: str) -> list[RecallEvent]:
+        """Give the ledger entries of a run, or all, by (time, id)."""
+        names = self._recalls_of.get(task_id, set()) if task_id else self.recalls
+        return sorted((self.recalls[n] for n in names), key=lambda e: (e.time, e.id))
+
     def tally(self, item_id: str) -> Tally:
         """Count how the runs went that were shown an item, and those from which it was withheld."""
+        shown, withheld = (
+            {self.recalls[e].task_id for e in index.get(item_id, ())}
+            for index in (self._shown_in, self._withheld_in)
+        )
         counts = []
-        for index in (self._shown_in, self._withheld_in):
-            outcomes = [self._outcome[self._row[t]] for t in index.get(item_id, ()) if t in self._row]
+        for runs in (shown, withheld - shown):  # who saw it once is no control, whatever was kept back later
+            outcomes = [self._outcome[self._row[run]] for run in runs if run in self._row]
             counts += [sum(o != 0 for o in outcomes), sum(o > 0 for o in outcomes)]
         return Tally(*counts)

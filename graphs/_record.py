@@ -1,8 +1,8 @@
 """The file behind the embedded store: SQLite used as a log of checked records.
 
-Everything is a record `(kind, team, id) -> body`.  Each write is one transaction with a name (its
-op id) and a number (`seq`), and every record carries the number of the write that made it, so a
-cache built from the file is brought up to date by reading what is newer than it.
+Everything is a record `(kind, team, id) -> body`.  Each write has a name (its op id) and a number
+(`seq`), and every record carries the number of the write that made it, so a cache built from the
+file is brought up to date by reading what is newer than it.
 
 Two checksums guard the content beyond what SQLite checks itself: each record carries the hash of
 its key and body, and the file carries the sum of all those hashes, so a record that was altered,
@@ -12,500 +12,347 @@ lost or smuggled in is noticed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import sqlite3
 import threading
-import time
-import weakref
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
-from gmem.errors import (
-    NotAMemory,
-    StoreBusy,
-    StoreClosed,
-    StoreCorrupt,
-    StoreError,
-    StoreFull,
-    StoreNotFound,
-    StoreVersionError,
+from gmem.errors import InvalidInput, StoreBusy, StoreClosed, StoreCorrupt, StoreError, StoreNotFound
+from gmem.graphs import _forks, _sqlite, _wal
+from gmem.graphs._transaction import (
+    ALL,
+    RESTORE,
+    SINCE,
+    TABLES,
+    Transaction,
+    altered,
+    intact,
+    meta_sum,
+    op_sum,
+    read,
 )
 
-__all__ = ["RecordFile", "Row", "Transaction"]
+__all__ = ["RecordFile", "Transaction"]
 
-APPLICATION_ID = 0x676D656D  # "gmem"
-VERSION = 1
 WAL_LIMIT = 16 * 2**20
-TRACE = "trace"
-
-Row = tuple[str, str, str, bytes]
-"""kind, team, id, body"""
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE op (seq INTEGER PRIMARY KEY, op_id TEXT NOT NULL UNIQUE, forgets INTEGER NOT NULL, at REAL NOT NULL);
-CREATE TABLE record (
-    kind TEXT NOT NULL, team TEXT NOT NULL, id TEXT NOT NULL,
-    seq INTEGER NOT NULL, sum BLOB NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (kind, team, id)
-);
-CREATE INDEX record_seq ON record (seq);
-CREATE TABLE trace (
-    kind TEXT NOT NULL, team TEXT NOT NULL, id TEXT NOT NULL,
-    seq INTEGER NOT NULL, sum BLOB NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (kind, team, id)
-);
-CREATE INDEX trace_sum ON trace (sum);
-"""
-# Bodies of conversations have a table of their own, so that reading all the rest does not read them.
-# Only these fixed statements are ever run; every value is bound.
-_GET = {
-    "record": "SELECT sum, seq, body FROM record WHERE kind = ? AND team = ? AND id = ?",
-    TRACE: "SELECT sum, seq, body FROM trace WHERE kind = ? AND team = ? AND id = ?",
-}
-_PUT = {
-    "record": "INSERT OR REPLACE INTO record (kind, team, id, seq, sum, body) VALUES (?, ?, ?, ?, ?, ?)",
-    TRACE: "INSERT OR REPLACE INTO trace (kind, team, id, seq, sum, body) VALUES (?, ?, ?, ?, ?, ?)",
-}
-_DELETE = {
-    "record": "DELETE FROM record WHERE kind = ? AND team = ? AND id = ?",
-    TRACE: "DELETE FROM trace WHERE kind = ? AND team = ? AND id = ?",
-}
-_SINCE = "SELECT kind, team, id, seq, sum, body FROM record WHERE seq > ? ORDER BY seq, rowid"
-_ALL_TRACES = "SELECT kind, team, id, seq, sum, body FROM trace"
-
-_open_files: weakref.WeakSet[RecordFile] = weakref.WeakSet()
+GROUP = 256
+"""Most calls that share one commit."""
+T = TypeVar("T")
 
 
-def _table(kind: str) -> str:
-    return TRACE if kind == TRACE else "record"
+class _Job(Generic[T]):
+    """One call's share of a transaction that several calls may share."""
 
+    def __init__(self, work: Callable[[Transaction], T]) -> None:
+        self.work = work
+        self.done = False
+        self.error: Exception | None = None
+        self.result: T
 
-def _sum(kind: str, team: str, id: str, seq: int, body: bytes) -> bytes:
-    h = hashlib.blake2b(digest_size=16)
-    for part in (kind.encode(), team.encode(), id.encode(), seq.to_bytes(8, "big"), body):
-        h.update(len(part).to_bytes(4, "big"))
-        h.update(part)
-    return h.digest()
-
-
-class Transaction:
-    """One write under way; its records become visible together, or not at all."""
-
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._db = connection
-        self._path = path
-        (self.seq,) = connection.execute("SELECT coalesce(max(seq), 0) FROM op").fetchone()
-        (fingerprint,) = connection.execute("SELECT value FROM meta WHERE key = 'fingerprint'").fetchone()
-        self._fingerprint = int(fingerprint, 16)
-        self.rows: list[Row] = []
-        self.forgot = False
-
-    def begin(self, op_id: str, forgets: bool = False) -> bool:
-        """Start a named step; False if a step of that name was done before."""
-        if self._db.execute("SELECT 1 FROM op WHERE op_id = ?", (op_id,)).fetchone():
-            return False
-        self.seq += 1
-        self._db.execute("INSERT INTO op VALUES (?, ?, ?, ?)", (self.seq, op_id, int(forgets), time.time()))
-        self._add(_sum("op", "", op_id, self.seq, b""))
-        self.forgot |= forgets
-        return True
-
-    def get(self, kind: str, team: str, id: str) -> bytes | None:
-        """Read a record as it stands within this transaction."""
-        return _verified(
-            self._db.execute(_GET[_table(kind)], (kind, team, id)).fetchone(), kind, team, id, self._path
-        )
-
-    def put(self, kind: str, team: str, id: str, body: bytes) -> None:
-        """Add or replace a record."""
-        table = _table(kind)
-        old = self._db.execute(_GET[table], (kind, team, id)).fetchone()
-        if old is not None:
-            self._add(old[0], -1)
-        total = _sum(kind, team, id, self.seq, body)
-        self._db.execute(_PUT[table], (kind, team, id, self.seq, total, body))
-        self._add(total)
-        if table != TRACE:
-            self.rows.append((kind, team, id, body))
-
-    def delete(self, kind: str, team: str, id: str) -> None:
-        """Remove a record, if it is there; only within a step that says that it forgets."""
-        table = _table(kind)
-        old = self._db.execute(_GET[table], (kind, team, id)).fetchone()
-        if old is not None:
-            self._add(old[0], -1)
-            self._db.execute(_DELETE[table], (kind, team, id))
-
-    def set_meta(self, key: str, value: str) -> None:
-        """Set a fact about the whole file."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-
-    def finish(self) -> None:
-        """Write the sum of all checksums; the last thing before the commit."""
-        self.set_meta("fingerprint", f"{self._fingerprint:032x}")
-
-    def _add(self, total: bytes, sign: int = 1) -> None:
-        self._fingerprint = (self._fingerprint + sign * int.from_bytes(total, "big")) % 2**128
-
-
-def _verified(
-    found: tuple[bytes, int, bytes] | None, kind: str, team: str, id: str, path: Path
-) -> bytes | None:
-    if found is None:
-        return None
-    total, seq, body = found
-    if _sum(kind, team, id, seq, body) != total:
-        raise StoreCorrupt(
-            f"{path}: the {kind} record {id!r} of team {team!r} does not match its checksum; restore the file "
-            "from a backup, or see what is left with `gmem doctor`"
-        )
-    return body
+    def run(self, tx: Transaction) -> None:
+        try:
+            with tx.part():
+                self.result = self.work(tx)
+        except (sqlite3.Error, StoreError):
+            raise  # the whole transaction is in doubt, not this share of it
+        except Exception as error:
+            self.error = error
 
 
 class RecordFile:
-    """An open record file; safe to use from several threads and processes, and across a fork."""
+    """An open record file; safe to use from several threads and processes, and across a fork.
+
+    One connection reads and another writes, so that nobody who reads waits for the disk.
+
+    Attributes:
+        path: Where it is, absolute.
+        lock: Guards the reading connection, and whatever its user caches of what it reads.
+    """
 
     def __init__(self, path: Path, *, create: bool = True, timeout: float = 10.0) -> None:
-        self.path = path
+        if "\0" in str(path):
+            raise InvalidInput(f"the path {str(path)!r} holds a NUL character; choose another")
+        self.path = path.absolute()
         self._timeout = timeout
-        self._lock = threading.RLock()
-        self._writer = FileLock(f"{path}.lock", timeout=timeout)
-        self._db: sqlite3.Connection | None = None
         self._closed = False
-        self._seen_version = -1
-        if not path.exists():
-            if not create:
-                raise StoreNotFound(
-                    f"there is no memory at {path}; check the path, or open it with create=True"
-                )
-            if not path.parent.is_dir():
-                raise StoreNotFound(f"the folder {path.parent} does not exist; create it first")
-        with self._lock, self._translated():
-            self._connection(new=not path.exists())
-        _open_files.add(self)
+        self._generation = 0
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._new_locks()
+        with self._translated():
+            if not self.path.exists():
+                if not create:
+                    raise StoreNotFound(
+                        f"there is no memory at {self.path}; check the path, or open it with create=True"
+                    )
+                if not self.path.parent.is_dir():
+                    raise StoreNotFound(f"the folder {self.path.parent} does not exist; create it first")
+            with self._exclusive():
+                if not self.path.exists():
+                    _sqlite.create(self.path)
+                log = Path(f"{self.path}-wal")
+                if log.exists() and _wal.loses_commits(log.read_bytes(), _sqlite.PAGE):
+                    raise StoreCorrupt(
+                        f"{log} is damaged before its end, so finished writes would be lost; restore both "
+                        "files from a backup, or delete the log to go back to the last checkpoint"
+                    )
+                self._reader = _sqlite.connect(self.path, self._timeout)
+        _forks.watch(self)
 
-    # --- opening ------------------------------------------------------------------------------
-
-    def _connection(self, new: bool = False) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreClosed(f"{self.path} was closed; open it again with Memory({str(self.path)!r})")
-        if self._db is None:
-            with self._writing():
-                if new and not self.path.exists():
-                    self._create()
-                self._db = self._open()
-            self._seen_version = -1
-        return self._db
-
-    def _create(self) -> None:
-        """Make the file beside its place and move it there whole, so that nobody sees half of it."""
-        draft = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
-        draft.unlink(missing_ok=True)
-        try:
-            db = sqlite3.connect(draft, isolation_level=None)
-            try:
-                db.executescript(_SCHEMA)
-                db.execute("INSERT INTO meta VALUES ('fingerprint', ?)", ("0" * 32,))
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
-                db.execute(f"PRAGMA user_version = {VERSION:d}")
-            finally:
-                db.close()
-            with contextlib.suppress(OSError):  # not every file system has permissions
-                draft.chmod(0o600)
-            draft.replace(self.path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def _open(self) -> sqlite3.Connection:
-        with self.path.open("rb") as head:
-            if not head.read(16).startswith(b"SQLite format 3\0"):
-                raise NotAMemory(
-                    f"{self.path} is not a gmem memory (it does not start like one); choose another path, "
-                    "or restore it from a backup if it was one"
-                )
-        db = sqlite3.connect(
-            self.path,
-            timeout=self._timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=64,
-        )
-        try:
-            (application,) = db.execute("PRAGMA application_id").fetchone()
-            if application != APPLICATION_ID:
-                raise NotAMemory(
-                    f"{self.path} is an SQLite file of another program (application id {application:#x}); "
-                    "choose another path"
-                )
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version != VERSION:
-                raise StoreVersionError(
-                    f"{self.path} has format {version}, this gmem reads format {VERSION}; "
-                    "upgrade with `pip install -U gmem-engine`"
-                )
-            for pragma in (
-                "PRAGMA journal_mode = WAL",
-                "PRAGMA synchronous = FULL",
-                "PRAGMA wal_autocheckpoint = 0",  # we checkpoint ourselves, under the writer lock
-                "PRAGMA secure_delete = ON",
-                "PRAGMA trusted_schema = OFF",
-                "PRAGMA cell_size_check = ON",
-            ):
-                db.execute(pragma)
-            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if not {"meta", "op", "record", "trace"} <= tables:
-                raise StoreCorrupt(
-                    f"{self.path}: the tables {sorted(tables)} are not those of a memory; restore a backup"
-                )
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    # --- reading ------------------------------------------------------------------------------
-
-    def moved(self) -> bool:
-        """Tell whether another connection has written since the last call (or this is the first)."""
-        with self._lock, self._translated():
-            (version,) = self._connection().execute("PRAGMA data_version").fetchone()
-            moved: bool = version != self._seen_version
-            self._seen_version = version
-            return moved
-
-    def since(self, seq: int) -> tuple[int, bool, Iterator[Row]]:
-        """Read what is newer than a write.
-
-        Returns:
-            The number of the newest write; whether anything was forgotten in between, in which case
-            a cache must be built anew; the records that are newer (without traces), oldest first.
-        """
-        with self._lock, self._translated():
-            db = self._connection()
-            db.execute("BEGIN")
-            try:
-                (head,) = db.execute("SELECT coalesce(max(seq), 0) FROM op").fetchone()
-                (forgets,) = db.execute(
-                    "SELECT coalesce(max(forgets), 0) FROM op WHERE seq > ?", (seq,)
-                ).fetchone()
-                rows = db.execute(_SINCE, (seq,)).fetchall() if not (forgets and seq) else []
-            finally:
-                db.execute("COMMIT")
-        return head, bool(forgets and seq), self._checked(rows)
-
-    def _checked(self, rows: list[tuple[str, str, str, int, bytes, bytes]]) -> Iterator[Row]:
-        for kind, team, id, seq, total, body in rows:
-            _verified((total, seq, body), kind, team, id, self.path)
-            yield kind, team, id, body
-
-    def get(self, kind: str, team: str, id: str) -> bytes | None:
-        """Read one record; None if there is none."""
-        with self._lock, self._translated():
-            found = self._connection().execute(_GET[_table(kind)], (kind, team, id)).fetchone()
-        return _verified(found, kind, team, id, self.path)
-
-    def meta(self, key: str) -> str | None:
-        """Read a fact about the whole file."""
-        with self._lock, self._translated():
-            found = self._connection().execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return found[0] if found else None
-
-    def ops(self, op_ids: list[str]) -> set[str]:
-        """Give those of the op ids that have been carried out."""
-        with self._lock, self._translated():
-            db = self._connection()
-            return {o for o in op_ids if db.execute("SELECT 1 FROM op WHERE op_id = ?", (o,)).fetchone()}
-
-    def size(self) -> int:
-        """Bytes on disk, the log included."""
-        files = (self.path, Path(f"{self.path}-wal"))
-        return sum(f.stat().st_size for f in files if f.exists())
-
-    # --- writing ------------------------------------------------------------------------------
+    def _new_locks(self) -> None:
+        self.lock = threading.RLock()
+        self._write_lock = threading.RLock()  # taken before `lock` by whoever needs both
+        self._file_lock = FileLock(f"{self.path}.lock")
+        self._waiting: deque[_Job[object]] = deque()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Write: everything done with the yielded transaction is committed at the end, or undone."""
-        with self._lock, self._translated():
-            db = self._connection()
-            with self._writing():
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    tx = Transaction(db, self.path)
-                    yield tx
-                    tx.finish()
-                    db.execute("COMMIT")
-                except BaseException:
-                    if db.in_transaction:  # else the rollback would hide the error behind its own
-                        db.execute("ROLLBACK")
-                    raise
-                wal = Path(f"{self.path}-wal")
-                if wal.exists() and wal.stat().st_size > WAL_LIMIT:
-                    with contextlib.suppress(
-                        sqlite3.OperationalError
-                    ):  # the commit stands; try again next time
-                        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the writer lock: one process at a time commits or checkpoints.
+    def _exclusive(self) -> Iterator[None]:
+        """Hold the writer lock: one process at a time opens, commits or checkpoints.
 
         SQLite before 3.51.3 can damage a file when a checkpoint starts while another connection
         commits; under this lock the two never meet.
         """
         try:
-            with self._writer:
-                yield
+            held = self._file_lock.acquire(timeout=self._timeout, poll_interval=0.002)
         except Timeout:
             raise StoreBusy(
-                f"{self.path} was held by another writer for {self._timeout:g} s; try again, or look for a stuck process"
+                f"{self.path} was held by another writer for {self._timeout:g} s; try again, or look for "
+                "a stuck process"
             ) from None
+        with held:
+            yield
+
+    def _translated(self, *, writing: bool = False) -> contextlib.AbstractContextManager[None]:
+        return _sqlite.translated(self.path, self._timeout, writing=writing)
+
+    def _open_reader(self) -> sqlite3.Connection:
+        self._need_open()
+        if self._reader is None:
+            with self._exclusive():
+                self._reader = _sqlite.connect(self.path, self._timeout)
+            self._generation += 1
+        return self._reader
+
+    def _open_writer(self) -> sqlite3.Connection:
+        """Give the writing connection; the writer lock is held."""
+        self._need_open()
+        if self._writer is None:
+            self._writer = _sqlite.connect(self.path, self._timeout)
+        return self._writer
+
+    def _need_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"{self.path} was closed; open it again with Memory({str(self.path)!r})")
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def version(self) -> tuple[int, int]:
+        """Give a figure that changes whenever anybody has written."""
+        with self.lock, self._translated():
+            (version,) = self._open_reader().execute("PRAGMA data_version").fetchone()
+            return self._generation, version
+
+    def since(self, seq: int, take: Callable[[str, str, str, bytes], None]) -> int | None:
+        """Read the records (no traces) that are newer than a write, in the order of their first writing.
+
+        Args:
+            seq: Number of that write; 0 for everything.
+            take: Is given kind, team, id and body of each.
+
+        Returns:
+            The number of the newest write; None, and nothing read, if anything was forgotten since, in
+            which case a cache must be built anew.
+        """
+        with self.lock, self._translated(), self._snapshot() as db:
+            (head,) = db.execute("SELECT coalesce(max(seq), 0) FROM op").fetchone()
+            if seq and db.execute("SELECT 1 FROM op WHERE seq > ? AND forgets", (seq,)).fetchone():
+                return None
+            rows = db.execute(SINCE, (seq,)) if seq else db.execute(ALL["record"])
+            for kind, team, id, number, total, body in rows:
+                if not intact(kind, team, id, number, total, body):
+                    raise altered(self.path, kind, team, id)
+                take(kind, team, id, body)
+            return int(head)
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """See one state of the file throughout; the lock is held."""
+        db = self._open_reader()
+        db.execute("BEGIN")
+        try:
+            yield db
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def get(self, kind: str, team: str, id: str) -> bytes | None:
+        """Read one record; None if there is none."""
+        with self.lock, self._translated():
+            return read(self._open_reader(), self.path, kind, team, id)
+
+    def meta(self, key: str) -> str | None:
+        """Read a fact about the whole file."""
+        with self.lock, self._translated():
+            found = self._open_reader().execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def ops(self, op_ids: list[str]) -> set[str]:
+        """Give those of the op ids that have been carried out."""
+        with self.lock, self._translated():
+            db = self._open_reader()
+            return {o for o in op_ids if db.execute("SELECT 1 FROM op WHERE op_id = ?", (o,)).fetchone()}
+
+    def size(self) -> int:
+        """Bytes on disk, the log included."""
+        self._need_open()
+        return sum(f.stat().st_size for f in (self.path, Path(f"{self.path}-wal")) if f.exists())
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Write: what `work` does is committed when this returns, and undone if it raises.
+
+        The calls of threads that wait for the disk meanwhile share one commit, each undone alone.
+        """
+        job = _Job(work)
+        self._waiting.append(job)  # type: ignore[arg-type]
+        with self._write_lock:
+            if not job.done:  # else another thread has done it
+                group: list[_Job[object]] = [job]  # type: ignore[list-item]
+                while self._waiting and len(group) < GROUP:
+                    if (other := self._waiting.popleft()) is not job:
+                        group.append(other)
+                self._commit(group)
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _commit(self, group: list[_Job[object]]) -> None:
+        """Do jobs in one transaction; if that fails, those who wait each try alone."""
+        with self._translated(writing=True), self._exclusive():
+            db = self._open_writer()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                tx = Transaction(db, self.path)
+                for job in group:
+                    job.run(tx)
+                tx.finish()
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # else the rollback would hide the error behind its own
+                    db.execute("ROLLBACK")
+                raise
+            for job in group:
+                job.done = True
+            self._fold_log(db)
+
+    def _fold_log(self, db: sqlite3.Connection) -> None:
+        """Move a long log into the file; if somebody is reading it, the next write tries again."""
+        with contextlib.suppress(sqlite3.Error, OSError):  # the commit stands, whatever happens here
+            if Path(f"{self.path}-wal").stat().st_size > WAL_LIMIT:
+                db.execute("PRAGMA busy_timeout = 0")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000):d}")
 
     # --- keeping ------------------------------------------------------------------------------
 
-    def check(self) -> list[str]:
-        """Verify every page, every record and the sum of them all."""
-        problems: list[str] = []
-        with self._lock:
-            try:
-                db = self._connection()
-                db.execute("BEGIN")
-                try:
-                    problems += [
-                        f"{self.path}: {p}" for (p,) in db.execute("PRAGMA integrity_check(20)") if p != "ok"
-                    ]
-                    total = 0
-                    for op_id, seq in db.execute("SELECT op_id, seq FROM op"):
-                        total += int.from_bytes(_sum("op", "", op_id, seq, b""), "big")
-                    for query, args in ((_SINCE, (-1,)), (_ALL_TRACES, ())):
-                        for kind, team, id, seq, stored, body in db.execute(query, args):
-                            real = _sum(kind, team, id, seq, body)
-                            total += int.from_bytes(real, "big")
-                            if real != stored:
-                                problems.append(
-                                    f"{self.path}: the {kind} record {id!r} of team {team!r} is damaged"
-                                )
-                    if not problems and f"{total % 2**128:032x}" != self.meta("fingerprint"):
-                        problems.append(f"{self.path}: records are missing or were added behind gmem's back")
-                finally:
-                    db.execute("COMMIT")
-            except (sqlite3.DatabaseError, UnicodeError) as error:
-                problems.append(f"{self.path}: {error}")
-        return problems
-
-    def verify_sums(self) -> None:
-        """Compare the stored checksums of all records with the file's sum of them; reads no bodies.
+    def verify(self) -> None:
+        """Verify every page and index, and that the records are those that were written; reads no bodies.
 
         Raises:
-            StoreCorrupt: They differ.
+            StoreCorrupt: Something is wrong.
         """
-        with self._lock, self._translated():
-            db = self._connection()
-            db.execute("BEGIN")
+        with self.lock, self._translated(), self._snapshot() as db:
+            (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                raise StoreCorrupt(f"{self.path} is damaged ({verdict}); {RESTORE}")
             try:
-                total = sum(
-                    int.from_bytes(_sum("op", "", op_id, seq, b""), "big")
-                    for op_id, seq in db.execute("SELECT op_id, seq FROM op")
-                )
+                total = sum(op_sum(*op) for op in db.execute("SELECT op_id, seq, forgets FROM op"))
+                metas = dict(db.execute("SELECT key, value FROM meta").fetchall())
+                stored = metas.pop("fingerprint", "none")
+                total += sum(meta_sum(*meta) for meta in metas.items())
                 for query in ("SELECT sum FROM record", "SELECT sum FROM trace"):
                     total += sum(int.from_bytes(s, "big") for (s,) in db.execute(query))
-                (stored,) = db.execute("SELECT value FROM meta WHERE key = 'fingerprint'").fetchone()
-            finally:
-                db.execute("COMMIT")
+            except (TypeError, AttributeError, OverflowError) as error:
+                raise StoreCorrupt(f"{self.path} is damaged ({error}); {RESTORE}") from error
         if f"{total % 2**128:032x}" != stored:
             raise StoreCorrupt(
-                f"{self.path}: records are missing or were added behind gmem's back; restore a backup, "
-                "or see what is left with `gmem doctor`"
+                f"{self.path}: records are missing or were added behind gmem's back; {RESTORE}"
             )
+
+    def check(self, take: Callable[[str, str, str, bytes], None]) -> list[str]:
+        """Verify every page and every record, and hand out the sound ones; traces come last.
+
+        Returns:
+            One sentence for each thing found wrong.
+        """
+        problems: list[str] = []
+        try:
+            self.verify()
+        except StoreCorrupt as error:
+            problems.append(str(error))
+        try:
+            with self.lock, self._translated(), self._snapshot() as db:
+                for table in TABLES:
+                    for kind, team, id, seq, total, body in db.execute(ALL[table]):
+                        if intact(kind, team, id, seq, total, body):
+                            take(kind, team, id, body)
+                        else:
+                            problems.append(str(altered(self.path, kind, team, id)))
+        except StoreCorrupt as error:
+            problems.append(str(error))
+        return problems
 
     def compact(self) -> None:
         """Rewrite the file without free pages, and empty the log."""
-        with self._lock, self._translated(), self._writing():
-            db = self._connection()
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._write_lock, self._translated(writing=True), self._exclusive():
+            db = self._open_writer()
+            self._empty_log(db)
             db.execute("VACUUM")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._empty_log(db)
+
+    def _empty_log(self, db: sqlite3.Connection) -> None:
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreBusy(
+                f"{self.path} was being read for {self._timeout:g} s, so its log could not be emptied; "
+                "try again"
+            )
 
     def close(self) -> None:
-        """Close the file; the log is folded into it if nobody else has it open."""
-        with self._lock:
+        """Close the file; the log is folded into it if nobody is reading it."""
+        with self._write_lock, self.lock:
+            if self._reader is not None or self._writer is not None:
+                with contextlib.suppress(sqlite3.Error, StoreError, OSError), self._exclusive():
+                    self._open_writer().execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._release()
             self._closed = True
 
     def _release(self) -> None:
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error, StoreBusy, OSError), self._writing():
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
-            self._db = None
+        for db in (self._writer, self._reader):
+            if db is not None:
+                db.close()
+        self._writer = self._reader = None
 
-    # --- errors and forks ---------------------------------------------------------------------
+    # --- forks --------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._named(error) from error
-        except UnicodeDecodeError as error:
-            raise StoreCorrupt(f"{self.path} is damaged ({error}); restore it from a backup") from error
-        except PermissionError as error:
-            raise StoreError(
-                f"{self.path} cannot be opened ({error}); check who owns the file and its folder"
-            ) from error
-
-    def _named(self, error: sqlite3.Error) -> StoreError:
-        text = str(error)
-        if "disk is full" in text or "disk I/O error" in text:
-            return StoreFull(
-                f"{self.path}: {text}; make room (nothing of this write was kept), then repeat the call"
-            )
-        if "locked" in text or "busy" in text:
-            return StoreBusy(f"{self.path}: {text} for {self._timeout:g} s; try again")
-        if "readonly" in text or "unable to open" in text:
-            return StoreError(f"{self.path}: {text}; check who owns the file and its folder")
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
-            return StoreCorrupt(f"{self.path} is damaged ({text}); restore a backup, or see `gmem doctor`")
-        return StoreError(f"{self.path}: {text}")
-
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Wait until nobody uses the file, and let go of it."""
         # A connection must not cross a fork: SQLite's own notes on which locks this process holds
         # would be wrong in the child.  Both sides open a new one when they next need it.
-        self._lock.acquire()
+        self._write_lock.acquire()
+        self.lock.acquire()
         self._release()
 
-    def _after_fork_in_parent(self) -> None:
-        self._lock.release()
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        self.lock.release()
+        self._write_lock.release()
 
-    def _after_fork_in_child(self) -> None:
-        self._lock = threading.RLock()
-        self._writer = FileLock(f"{self.path}.lock", timeout=self._timeout)
-
-
-_held: list[RecordFile] = []
-"""The files whose locks are held for a fork that is under way."""
-
-
-def _before_fork() -> None:
-    for file in list(_open_files):
-        file._before_fork()
-        _held.append(file)
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop()._after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    while _held:
-        _held.pop()._after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):  # where there is no fork there is nothing to prepare for
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    def after_fork_in_child(self) -> None:
+        """Go on without the threads that the parent had, and without their calls."""
+        self._new_locks()

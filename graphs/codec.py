@@ -30,6 +30,8 @@ from gmem.model import (
 )
 
 __all__ = [
+    "edge_key",
+    "ends",
     "pack_evidence",
     "pack_insight",
     "pack_interaction",
@@ -48,6 +50,16 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+def edge_key(*ends: str) -> str:
+    """Name an edge by its ends; no id holds a NUL, so the name can be taken apart again."""
+    return "\0".join(ends)
+
+
+def ends(key: str) -> list[str]:
+    """Take the name of an edge apart."""
+    return key.split("\0")
 
 
 def _dump(value: object) -> bytes:
@@ -89,9 +101,18 @@ def unpack_task(team: str, id: str, body: bytes) -> Task:
 
 
 def pack_interaction(interaction: Interaction) -> bytes:
-    """Store an interaction graph: one compressed document, since its texts repeat each other."""
+    """Store an interaction graph: one compressed document, since its texts repeat each other.
+
+    Raises:
+        ValueError: An utterance is out of place, or inspired by one that is not before it.
+    """
+    for place, u in enumerate(interaction.utterances):
+        if u.seq != place:
+            raise ValueError(f"utterance {place} has the number {u.seq}; number them 0, 1, 2, ...")
+        if any(not 0 <= up < place for up in u.inspired_by):
+            raise ValueError(f"utterance {place} is inspired by {u.inspired_by}; only earlier ones can inspire")
     rows = [
-        [u.agent, u.role, u.kind, u.content, u.to, u.inspired_by, u.reward, round(u.time, 3), int(u.echo)]
+        [u.agent, u.role, u.kind, u.content, u.to, u.inspired_by, u.reward, u.time, int(u.echo)]
         for u in interaction.utterances
     ]
     return zlib.compress(_dump(rows), 6)
@@ -125,7 +146,7 @@ def unpack_insight(team: str, id: str, body: bytes) -> Insight:
 
 def pack_similar(edge: Similar) -> bytes:
     """Store an edge of the query graph; its ends are its key."""
-    return _dump(round(edge.score, 6))
+    return _dump(float(edge.score))
 
 
 def unpack_similar(ends: Sequence[str], body: bytes) -> Similar:

@@ -42,7 +42,8 @@ class VectorIndex:
         """Give a row's vector, if it has one."""
         if row >= len(self._matrix) or not self._matrix[row].any():
             return None
-        return self._matrix[row].copy()
+        vector: NDArray[np.float32] = self._matrix[row].copy()
+        return vector
 
     def scores(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the cosine of every row with a unit vector: float32 array (n,)."""
@@ -50,4 +51,5 @@ class VectorIndex:
         rows = min(self._n, len(self._matrix))
         if rows:
             result[:rows] = self._matrix[:rows] @ vector
+            np.clip(result, -1.0, 1.0, out=result)  # rounding may carry it a hair too far
         return result

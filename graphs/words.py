@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,18 +35,31 @@ class WordIndex:
 
     def add(self, terms: Mapping[str, int]) -> None:
         """Add the next text, as the counts of its words."""
-        row = len(self._lengths)
-        length = 0
+        self._lengths.append(0)
+        self._fill(len(self._lengths) - 1, terms)
+
+    def replace(self, row: int, terms: Mapping[str, int]) -> None:
+        """Put another text in the place of one; slow, for it looks through all words."""
+        for term, rows in list(self._rows.items()):
+            at = bisect_left(rows, row)
+            if at < len(rows) and rows[at] == row:
+                del rows[at], self._counts[term][at]
+                if not rows:
+                    del self._rows[term], self._counts[term]
+        self._total -= self._lengths[row]
+        self._fill(row, terms)
+
+    def _fill(self, row: int, terms: Mapping[str, int]) -> None:
         for term, count in terms.items():
             rows = self._rows.get(term)
             if rows is None:
                 rows = self._rows[term] = array("I")
                 self._counts[term] = array("H")
-            rows.append(row)
-            self._counts[term].append(min(count, 65_535))
-            length += count
-        self._lengths.append(length)
-        self._total += length
+            at = len(rows) if not rows or rows[-1] < row else bisect_left(rows, row)
+            rows.insert(at, row)
+            self._counts[term].insert(at, min(count, 65_535))
+        self._lengths[row] = sum(terms.values())
+        self._total += self._lengths[row]
 
     def scores(self, terms: Mapping[str, int]) -> NDArray[np.float32]:
         """Score every text against a query.
