@@ -213,7 +213,7 @@ class Engine:
         """Learn from every verified task that was stored but not learned from."""
         waiting: list[str] = []
         for outcome in ("resolved", "failed"):
-            waiting += yield from call(self.store.task_ids, self.team, outcome=outcome, learned=False)  # type: ignore[arg-type]
+            waiting += yield from call(self.store.task_ids, self.team, outcome=outcome, learned=False)
         for done, id in enumerate(waiting, 1):
             (task,) = yield from call(self.store.tasks, self.team, [id])
             interaction = yield from call(self.store.interaction, self.team, id)

@@ -11,7 +11,7 @@ from gmem import checks
 from gmem.embed import Embedder, resolve
 from gmem.engine import Engine, Progress, Receipt
 from gmem.errors import InvalidInput
-from gmem.flow import arun, run
+from gmem.flow import Flow, arun, run
 from gmem.graphs import EmbeddedStore, GraphStore, TeamStats
 from gmem.learn import Distiller, RulesDistiller
 from gmem.model import Insight, InsightState, Interaction, Outcome, Task
@@ -174,7 +174,7 @@ class Memory:
         """Await `feedback`."""
         return await arun(self._feedback(run_id, outcome, score, text, reason, blame))
 
-    def _feedback(self, run_id: str, outcome: Any, score: Any, text: str, reason: str, blame: Any) -> Any:
+    def _feedback(self, run_id: str, outcome: Any, score: Any, text: str, reason: str, blame: Any) -> Flow[Task]:
         return self._engine.feedback(run_id, outcome=outcome, score=score, text=text, reason=reason, blame=blame)
 
     # --- recalling ------------------------------------------------------------------------------

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 from gmem.graphs.base import Standing
 from gmem.model import Insight, InsightState
+from gmem.stats import fisher
 from gmem.text import words
 
 __all__ = ["duplicates", "state_of"]
 
 PROMOTED_BY = 2
-"""Verified runs that must support an insight before it is recalled."""
+"""Verified runs that must support a written lesson before it is recalled."""
 JUDGED_BY = 4
-"""Verified runs that must have said something before an insight is retired."""
+"""Verified runs that must have said something before a lesson can be retired."""
+CHANCE = 0.05
+"""A mined lesson whose evidence chance gives more often than this is not recalled."""
+REFUTED = 0.3
+"""And one whose evidence chance gives more often than this is retired."""
 SAME = 0.85
 """Share of common words from which two lessons of the same polarity are one."""
 
@@ -21,16 +26,29 @@ SAME = 0.85
 def state_of(insight: Insight, standing: Standing) -> InsightState:
     """Say which state the evidence puts an insight in.
 
-    A quarantined insight stays so until a person frees it.  One that lost part of its support to
-    forgetting (`rebuild`) comes back when what is left carries it.
+    A mined lesson must keep to be unlikely by chance as evidence comes in (Fisher's exact test); a
+    written one must be supported more than contradicted.  A quarantined insight stays so until a
+    person frees it.  One that lost part of its support to forgetting (`rebuild`) comes back when
+    what is left carries it.
     """
     if insight.state == "quarantined":
         return "quarantined"
     said = standing.supports + standing.contradicts
-    if said >= JUDGED_BY and standing.contradicts >= standing.supports:
-        return "retired"
-    if standing.supports >= PROMOTED_BY and standing.supports > standing.contradicts:
+    against = standing.contradicts >= standing.supports
+    if insight.pattern:
+        chance = fisher(
+            standing.successes_followed,
+            standing.successes - standing.successes_followed,
+            standing.failures_followed,
+            standing.failures - standing.failures_followed,
+        )
+        holds, refuted = chance <= CHANCE and not against, against or chance > REFUTED
+    else:
+        holds, refuted = standing.supports >= PROMOTED_BY and not against, against
+    if holds:
         return "active"
+    if said >= JUDGED_BY and refuted:
+        return "retired"
     return "retired" if insight.state == "retired" else "candidate"
 
 

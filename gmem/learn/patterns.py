@@ -6,13 +6,12 @@ A pattern is a text such as `act|put * in *`, `before|clean * with *|put * in *`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmem.model import Interaction, Polarity, Task, Utterance
 from gmem.text import template
 
-__all__ = ["Profile", "audience", "follows", "patterns", "profile", "sentence"]
+__all__ = ["Profile", "audience", "follows", "pattern_order", "patterns", "profile", "sentence"]
 
 MOST_KINDS = 24
 """Kinds of action of one run that are looked at for order, first ones first."""
@@ -105,6 +104,11 @@ def follows(pattern: str, p: Profile) -> bool | None:
     return None
 
 
+def pattern_order(pattern: str) -> tuple[int, str]:
+    """Order equally good patterns: the simpler one applies more often and is the better advice."""
+    return ("act", "talk", "last", "before").index(pattern.partition("|")[0]), pattern
+
+
 def sentence(pattern: str, polarity: Polarity) -> str:
     """Write a pattern as advice."""
     name, *args = pattern.split("|")
@@ -118,7 +122,7 @@ def sentence(pattern: str, polarity: Polarity) -> str:
     return f"Let the {args[0]} {'have' if do else 'not have'} the last word"
 
 
-def audience(pattern: str, shown_by: Sequence[Profile]) -> tuple[str, ...]:
+def audience(pattern: str) -> tuple[str, ...]:
     """Give the roles that a pattern concerns, sorted; empty for everybody.
 
     Whoever acts is concerned, and so is whoever talks to those who act, since plans and vetoes are

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from gmem.flow import Flow
 from gmem.ids import insight_id
 from gmem.learn.contrast import Contrast, Lessons, Neighbour
-from gmem.learn.patterns import Profile, audience, follows, patterns, sentence
+from gmem.learn.patterns import Profile, audience, follows, pattern_order, patterns, sentence
 from gmem.model import Evidence, Insight, Polarity
 from gmem.stats import fisher
 
 __all__ = ["RulesDistiller", "Taught", "evidence_of", "mine"]
 
 MAX_P = 0.1
-"""A contrast that chance gives more often than this teaches nothing."""
+"""A contrast that chance gives more often than this, given how many were tried, teaches nothing."""
 MAX_LESSONS = 3
 """New lessons from one run, best first."""
 MIN_RUNS = 2
-"""Resolved runs that must show a pattern, and failed runs that must be there to compare with."""
+"""Resolved runs that must show a pattern before it can be a lesson."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,73 +61,92 @@ def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str]
         now: Seconds since the epoch.
 
     Returns:
-        At most three lessons, best first: smallest p-value, then most runs, then id.
+        At most three lessons, best first: least likely by chance (Fisher's exact test, times the
+        number of different findings tried), then the simpler pattern, then more runs, then id.
     """
-    compared = [run, *others]
     rival = next((o for o in others if o.resolved != run.resolved), None)
-    if rival is None or sum(n.resolved for n in compared) < MIN_RUNS:
+    if rival is None:
         return []
+    compared = [run, *others]
     better, worse = (run, rival) if run.resolved else (rival, run)
-    shown_by_better, shown_by_worse = patterns(better.profile), patterns(worse.profile)
-    found: list[Taught] = []
-    for polarity, contrast in (
-        ("do", shown_by_better - shown_by_worse),
-        ("avoid", shown_by_worse - shown_by_better),
-    ):
+    findings: dict[tuple[bool | None, ...], _Finding] = {}
+    for polarity, contrast in _contrasts(better.profile, worse.profile):
         for pattern in contrast:
-            taught = _judge(team, pattern, polarity, better, worse, compared, now)  # type: ignore[arg-type]
-            if taught is not None and taught.insight.id not in known:
-                found.append(taught)
-    found.sort(key=lambda t: (t.p, _rank(t.insight.pattern), -len(t.evidence), t.insight.id))
-    return _distinct(found)[:MAX_LESSONS]
+            followed = tuple(
+                None if (shown := follows(pattern, n.profile)) is None else shown == (polarity == "do")
+                for n in compared
+            )
+            p = _chance(followed, compared)
+            # Patterns that divide the runs in the same way are one finding; the simplest speaks for it.
+            if p is not None and (followed not in findings or pattern_order(pattern) < findings[followed].order):
+                findings[followed] = _Finding(pattern, polarity, followed, p)
+    best = sorted(
+        (f for f in findings.values() if f.p * len(findings) <= MAX_P and f.id not in known),
+        key=lambda f: (f.p, f.order),
+    )
+    return [_teach(team, f, compared, (better.task_id, worse.task_id), now) for f in best[:MAX_LESSONS]]
 
 
-def _rank(pattern: str) -> int:
-    """Between equally good patterns the simpler one, which applies more often, is the better advice."""
-    return ("act", "talk", "last", "before").index(pattern.partition("|")[0])
+def _contrasts(better: Profile, worse: Profile) -> list[tuple[Polarity, set[str]]]:
+    good, bad = patterns(better), patterns(worse)
+    return [("do", good - bad), ("avoid", bad - good)]
 
 
-def _judge(
-    team: str, pattern: str, polarity: Polarity, better: Neighbour, worse: Neighbour,
-    compared: Sequence[Neighbour], now: float,
-) -> Taught | None:  # fmt: skip
-    evidence = []
-    id = insight_id(polarity, pattern)
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A pattern that divides the compared runs: who followed the advice, by place; None if it did not apply."""
+
+    pattern: str
+    polarity: Polarity
+    followed: tuple[bool | None, ...]
+    p: float
+
+    @property
+    def id(self) -> str:
+        return insight_id(self.polarity, self.pattern)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return pattern_order(self.pattern)
+
+
+def _chance(followed: Sequence[bool | None], compared: Sequence[Neighbour]) -> float | None:
+    """Say how likely chance divides the runs at least so well; None where too few runs could tell."""
     good = bad = successes = failures = 0
-    for n in compared:
-        shown = follows(pattern, n.profile)
-        if shown is None:
+    for did, n in zip(followed, compared, strict=True):
+        if did is None:
             continue
-        followed = shown == (polarity == "do")
-        evidence.append(Evidence(n.task_id, id, followed, n.resolved))
-        successes += n.resolved
-        failures += not n.resolved
-        good += n.resolved and followed
-        bad += (not n.resolved) and followed
+        if n.resolved:
+            successes += 1
+            good += did
+        else:
+            failures += 1
+            bad += did
     if good < MIN_RUNS or not failures:
         return None
-    p = fisher(good, successes - good, bad, failures - bad)
-    if p > MAX_P:
-        return None
+    return fisher(good, successes - good, bad, failures - bad)
+
+
+def _teach(team: str, finding: _Finding, compared: Sequence[Neighbour], pair: tuple[str, str], now: float) -> Taught:
     insight = Insight(
-        id=id, team=team, text=sentence(pattern, polarity), polarity=polarity,
-        audience=audience(pattern, [n.profile for n in compared]), state="active",
-        origin="rules", pattern=pattern, taught_by=((better.task_id, worse.task_id),),
-        created=now, updated=now,
-    )  # fmt: skip
-    return Taught(insight, tuple(evidence), p)
-
-
-def _distinct(found: Sequence[Taught]) -> list[Taught]:
-    """Leave out lessons that say of exactly the same runs the same as a better one."""
-    seen: set[frozenset[tuple[str, bool]]] = set()
-    out: list[Taught] = []
-    for taught in found:
-        key = frozenset((e.task_id, e.followed) for e in taught.evidence)
-        if key not in seen:
-            seen.add(key)
-            out.append(taught)
-    return out
+        id=finding.id,
+        team=team,
+        text=sentence(finding.pattern, finding.polarity),
+        polarity=finding.polarity,
+        audience=audience(finding.pattern),
+        state="active",
+        origin="rules",
+        pattern=finding.pattern,
+        taught_by=(pair,),
+        created=now,
+        updated=now,
+    )
+    evidence = tuple(
+        Evidence(n.task_id, finding.id, did, n.resolved)
+        for did, n in zip(finding.followed, compared, strict=True)
+        if did is not None
+    )
+    return Taught(insight, evidence, finding.p)
 
 
 def evidence_of(task_id: str, resolved: bool, p: Profile, insights: Sequence[Insight]) -> list[Evidence]:

@@ -20,7 +20,7 @@ from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
 from gmem.learn.patterns import Profile, profile
 from gmem.learn.rules import evidence_of
-from gmem.model import Evidence, Insight, InsightLink, Interaction, RecallEvent, Similar, Task
+from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, RecallEvent, Task
 from gmem.recall.rank import relevance, top
 from gmem.text import terms
 
@@ -28,6 +28,8 @@ __all__ = ["Scholar", "condensed"]
 
 COMPARED = 12
 """Neighbours of each outcome that a run is compared with."""
+REVIEWED = 24
+"""Known insights that a run is held against."""
 REMEMBERED_PROFILES = 4096
 
 
@@ -101,7 +103,7 @@ class Scholar:
             tasks=[replace(task, learned=distil)],
             interactions=[interaction] if new else [],
             vectors={task.id: vector} if new and vector is not None else {},
-            similar=self._links(task, candidates) if new else [],
+            similar=link(task.id, candidates) if new else [],
             insights=insights,
             evidence=sorted(evidence.values(), key=lambda e: (e.task_id, e.insight_id)),
             links=_in_use(task, recalls, lessons.insights),
@@ -123,28 +125,30 @@ class Scholar:
         others: list[Neighbour] = []
         rival: tuple[Task, Interaction] | None = None
         for id, _ in near:
-            try:
-                (other,) = self._store.tasks(task.team, [id])
-                cached = self._profiles.get((task.team, id))
-                trace = None
-                if cached is None or (rival is None and other.outcome != task.outcome):
+            resolved = bool(candidates.outcomes[candidates.rows[id]] > 0)
+            shape = self._profiles.get((task.team, id))
+            wanted = rival is None and resolved != (task.outcome == "resolved")
+            if shape is None or wanted:
+                try:
+                    (other,) = self._store.tasks(task.team, [id])
                     trace = self._store.interaction(task.team, id)
-            except UnknownId:  # forgotten by somebody else since the search
-                continue
-            shape = self._profile(other, trace) if trace is not None else cached
-            assert shape is not None
-            others.append(Neighbour(id, other.outcome == "resolved", shape))
-            if rival is None and trace is not None and other.outcome != task.outcome:
-                rival = (other, trace)
+                except UnknownId:  # forgotten by somebody else since the search
+                    continue
+                shape = self._profile(other, trace)
+                if wanted:
+                    rival = (other, trace)
+            others.append(Neighbour(id, resolved, shape))
         run = Neighbour(task.id, task.outcome == "resolved", self._profile(task, interaction))
         return Contrast(task, interaction, run, others, rival, self._known(task, others), self._clock())
 
     def _known(self, task: Task, others: Sequence[Neighbour]) -> list[tuple[Insight, Standing]]:
-        ids = {
-            e.insight_id for id in (task.id, *(o.task_id for o in others))
-            for e in self._store.evidence(task.team, task_id=id)
-        }  # fmt: skip
-        return [(i, self._store.standing(task.team, i.id)) for i in self._store.insights(task.team, sorted(ids))]
+        """Give the insights that the neighbours have a say in; of many, those with the nearest say."""
+        ids: dict[str, None] = {}
+        for id in (task.id, *(o.task_id for o in others)):
+            ids.update(dict.fromkeys(e.insight_id for e in self._store.evidence(task.team, task_id=id)))
+        states: tuple[InsightState, ...] = ("candidate", "active", "rebuild")
+        found = self._store.insights(task.team, list(ids), states=states)[:REVIEWED]
+        return [(i, self._store.standing(task.team, i.id)) for i in found]
 
     def _profile(self, task: Task, interaction: Interaction) -> Profile:
         key = (task.team, task.id)
@@ -157,41 +161,47 @@ class Scholar:
 
     # --- working out what changes ---------------------------------------------------------------
 
-    def _links(self, task: Task, candidates: Candidates) -> list[Similar]:
-        return link(task.id, candidates)
-
     def _states(
-        self, team: str, changed: Sequence[Insight], known: Sequence[tuple[Insight, Standing]],
+        self,
+        team: str,
+        changed: Sequence[Insight],
+        known: Sequence[tuple[Insight, Standing]],
         evidence: Sequence[Evidence],
-    ) -> list[Insight]:  # fmt: skip
+    ) -> list[Insight]:
         """Put every insight in the state that the evidence, this batch's included, puts it in."""
         now = self._clock()
+        standings = {i.id: s for i, s in known}
+        said = {e.task_id: {} for e in evidence if e.insight_id in standings}  # type: dict[str, dict[str, Evidence]]
+        for task_id, before in said.items():
+            before.update({e.insight_id: e for e in self._store.evidence(team, task_id=task_id)})
+        about: dict[str, list[tuple[Evidence | None, Evidence]]] = {}
+        for e in evidence:
+            about.setdefault(e.insight_id, []).append((said.get(e.task_id, {}).get(e.insight_id), e))
         out: dict[str, Insight] = {i.id: i for i in changed}
-        standings = dict((i.id, s) for i, s in known)
         for insight in [*changed, *(i for i, _ in known if i.id not in out)]:
-            before = standings.get(insight.id, Standing())
-            after = self._with(team, before, [e for e in evidence if e.insight_id == insight.id])
-            state = state_of(insight, after)
+            standing = _updated(standings.get(insight.id, Standing()), about.get(insight.id, ()))
+            state = state_of(insight, standing)
             if insight.id in out:
                 out[insight.id] = replace(insight, state=state)
             elif state != insight.state:
                 out[insight.id] = replace(insight, state=state, updated=now, version=insight.version + 1)
         return [out[id] for id in sorted(out)]
 
-    def _with(self, team: str, standing: Standing, evidence: Sequence[Evidence]) -> Standing:
-        counts = [
-            standing.successes, standing.successes_followed, standing.failures, standing.failures_followed,
-        ]  # fmt: skip
-        for new in evidence:
-            old = next(
-                (e for e in self._store.evidence(team, task_id=new.task_id) if e.insight_id == new.insight_id),
-                None,
-            )
-            for e, sign in ((old, -1), (new, 1)):
-                if e is not None:
-                    counts[0 if e.resolved else 2] += sign
-                    counts[1 if e.resolved else 3] += sign * e.followed
-        return Standing(*counts)
+
+def _updated(standing: Standing, changes: Sequence[tuple[Evidence | None, Evidence]]) -> Standing:
+    """Count evidence that is new, or that replaces what was said before."""
+    counts = [
+        standing.successes,
+        standing.successes_followed,
+        standing.failures,
+        standing.failures_followed,
+    ]
+    for old, new in changes:
+        for e, sign in ((old, -1), (new, 1)):
+            if e is not None:
+                counts[0 if e.resolved else 2] += sign
+                counts[1 if e.resolved else 3] += sign * e.followed
+    return Standing(*counts)
 
 
 def _in_use(task: Task, recalls: Sequence[RecallEvent], taught: Sequence[Insight]) -> list[InsightLink]:

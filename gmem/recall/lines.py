@@ -21,7 +21,9 @@ ANSWER_WIDTH = 160
 
 def clean(text: str) -> str:
     """Make stored text safe to quote: one line, no control or direction characters, no fence of ours."""
-    visible = "".join(c for c in fold(text) if unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
+    visible = fold(text)
+    if not visible.isprintable():
+        visible = "".join(c for c in visible if unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
     return _MARK.sub("\u2039\\1", visible)
 
 

@@ -21,7 +21,9 @@ from gmem.recall.settings import RecallSettings
 __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
 
 PROOFS = 3
-_RESOLVED, _FAILED = "resolved", "failed"
+"""Supporting tasks that are named with a lesson."""
+MEASURED_BY = 5
+"""Verified runs that must have been shown a lesson before its lift counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Found:
         lessons: Best first.
         solved: Resolved and unverified tasks, best first.
         failed: Failed tasks, best first.
-        dropped: What was found and must not be delivered, with the reason.
+        dropped: What was found and is not delivered, with the reason.
         notes: What a reader should know of the recall as a whole.
     """
 
@@ -101,8 +103,8 @@ def traverse(
     """
     candidates = store.candidates(team, terms, vector)
     reached = hits(store, team, candidates, settings, exclude)
-    lessons, dropped = _up(store, team, reached, settings)
-    solved, failed = _down(store, team, reached, settings)
+    lessons, dropped = _up(store, team, reached, candidates)
+    solved, failed, same = _down(store, team, reached, settings)
     notes = []
     if not len(candidates.ids):
         notes.append("The memory of this team is empty.")
@@ -114,7 +116,7 @@ def traverse(
         notes.append("The memory is large: the store compared only its nearest candidates.")
     if not candidates.has_dense:
         notes.append("Compared by words only; no embedding model is in use.")
-    return Found(query, tuple(lessons), tuple(solved), tuple(failed), tuple(dropped), tuple(notes))
+    return Found(query, tuple(lessons), tuple(solved), tuple(failed), tuple(dropped + same), tuple(notes))
 
 
 def hits(
@@ -167,7 +169,7 @@ def _row(candidates: Candidates, id: str) -> int | None:
 
 
 def _up(
-    store: GraphStore, team: str, reached: list[Hit], settings: RecallSettings
+    store: GraphStore, team: str, reached: list[Hit], candidates: Candidates
 ) -> tuple[list[FoundLesson], list[Row]]:
     """Climb from the tasks to the insights that they speak for or against."""
     pull: dict[str, float] = {}
@@ -178,23 +180,24 @@ def _up(
             pull[evidence.insight_id] = pull.get(evidence.insight_id, 0.0) + sign * hit.relevance
             if sign > 0:
                 proofs.setdefault(evidence.insight_id, []).append(hit.id)
-    stats = store.stats(team) if pull else None
+    resolved, failed = int((candidates.outcomes > 0).sum()), int((candidates.outcomes < 0).sum())
     lessons: list[FoundLesson] = []
     dropped: list[Row] = []
     for insight in store.insights(team, sorted(pull), states=("active",)):
         standing = store.standing(team, insight.id)
         tally = store.tally(team, insight.id)
         low, high, measured = 0.0, 0.0, None
-        if tally.shown and stats is not None:
-            measured = lift(tally, stats.resolved, stats.resolved + stats.failed)
-            _, low, high = measured
+        if tally.shown:
+            measured = lift(tally, resolved, resolved + failed)
+            if tally.shown >= MEASURED_BY:
+                _, low, high = measured
         weight = insight_weight(pull[insight.id], standing.supports, standing.contradicts, low, high)
         path = "up from " + ", ".join(proofs.get(insight.id, ())[:PROOFS])
         parts = {
             "pull": pull[insight.id], "supports": standing.supports, "contradicts": standing.contradicts,
             "lift_low": low, "lift_high": high,
         }  # fmt: skip
-        why = _against(pull[insight.id], standing, measured)
+        why = _against(pull[insight.id], standing, measured if tally.shown >= MEASURED_BY else None)
         if why:
             dropped.append(Row(insight.id, "lesson", "dropped", path, weight, 0, why, parts))
             continue
@@ -239,20 +242,27 @@ def _without_opposites(lessons: list[FoundLesson], dropped: list[Row]) -> tuple[
 
 def _down(
     store: GraphStore, team: str, reached: list[Hit], settings: RecallSettings
-) -> tuple[list[FoundCase], list[FoundCase]]:
-    """Descend from the best tasks to their interaction graphs."""
+) -> tuple[list[FoundCase], list[FoundCase], list[Row]]:
+    """Descend from the best tasks to their interaction graphs; of equal runs the first is enough."""
     solved: list[FoundCase] = []
     failed: list[FoundCase] = []
+    same: list[Row] = []
+    seen: dict[tuple[str, ...], str] = {}
     for hit in reached:
         if len(solved) >= settings.cases and len(failed) >= settings.failures:
             break
         try:
             (task,) = store.tasks(team, [hit.id])
-            room = len(failed) < settings.failures if task.outcome == _FAILED else len(solved) < settings.cases
-            if room:
-                (failed if task.outcome == _FAILED else solved).append(
-                    FoundCase(hit, task, store.interaction(team, hit.id))
-                )
+            room = len(failed) < settings.failures if task.outcome == "failed" else len(solved) < settings.cases
+            if not room:
+                continue
+            interaction = store.interaction(team, hit.id)
         except UnknownId:  # forgotten by somebody else since the walk began
             continue
-    return solved, failed
+        key = set(task.key_steps)
+        content = (task.outcome, *(u.content for u in interaction.utterances if u.seq in key))
+        if (twin := seen.setdefault(content, hit.id)) != hit.id:
+            same.append(Row(hit.id, "case", "cut", hit.path, hit.relevance, 0, f"the same steps as {twin}", hit.parts))
+            continue
+        (failed if task.outcome == "failed" else solved).append(FoundCase(hit, task, interaction))
+    return solved, failed, same
