@@ -1,0 +1,60 @@
+# Everything a person needs; each target sets up what it needs by itself.
+PYTHON ?= python3
+VENV := .venv
+ST_VENV := .venv-sentence-transformers
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: help demo test lint types pytest words-only sentence-transformers bench format clean
+
+help:  ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
+
+demo: $(VENV)/ready  ## a real team plays ScienceWorld without and with memory (a few minutes)
+	$(BIN)/gmem demo
+
+test: lint types pytest words-only sentence-transformers  ## run every check
+
+lint: $(VENV)/ready  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready  ## static types
+	$(BIN)/mypy
+
+pytest: $(VENV)/ready  ## the test suite
+	$(PYTEST)
+
+words-only: $(VENV)/ready  ## the engine's tests again, as if no embedding model were installed
+	GMEM_TEST_WORDS_ONLY=1 $(PYTEST) -m "not slow" --ignore=tests/store
+
+# 6 GB, most of it the CUDA libraries that torch brings: built in CI, elsewhere when asked for.
+sentence-transformers:  ## the tests with real MiniLM weights (only if CI or GMEM_TEST_ALL is set)
+ifeq ($(CI)$(GMEM_TEST_ALL),)
+	@echo "sentence-transformers is not tested here: it needs 6 GB; run 'make sentence-transformers GMEM_TEST_ALL=1'"
+else
+	$(MAKE) $(ST_VENV)/ready
+	HF_HUB_OFFLINE=1 $(ST_VENV)/bin/python -m pytest -q tests/extras/test_sentence_transformers.py
+endif
+
+bench: $(VENV)/ready  ## the figures of the README, measured here (minutes)
+	$(BIN)/python -m tests.bench
+
+format: $(VENV)/ready  ## put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) $(ST_VENV) build dist *.egg-info demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e '.[static,demo,notebooks]' --group dev
+	@touch $@
+
+$(ST_VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(ST_VENV)
+	$(ST_VENV)/bin/python -m pip install -q --upgrade pip
+	$(ST_VENV)/bin/python -m pip install -q -e '.[static,sentence-transformers]' --group sentence-transformers
+	@touch $@
