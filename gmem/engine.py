@@ -18,7 +18,7 @@ from gmem.flow import Flow, call, either
 from gmem.graphs.base import Batch, GraphStore
 from gmem.learn import Distiller, Scholar, condensed
 from gmem.learn.lifecycle import duplicates, state_of
-from gmem.model import Evidence, Insight, Interaction, Outcome, Suspect, Task
+from gmem.model import Evidence, Insight, Interaction, Notice, Outcome, Suspect, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.recall.deliver import deliver
 from gmem.recall.traverse import traverse
@@ -68,7 +68,7 @@ class Engine:
         self.team = team
         self.embedder = embedder
         self.settings = settings
-        self.notices: deque[str] = deque(maxlen=100)
+        self.notices: deque[Notice] = deque(maxlen=100)
         self._scholar = Scholar(store, distiller)
         self._since_consolidation = 0
 
@@ -135,7 +135,10 @@ class Engine:
                 if not distil:
                     raise
                 log.exception("gmem: learning from %s failed; its trace is stored all the same", task.id)
-                self._notice(f"learning from {task.id} failed ({type(error).__name__}); `gmem learn` tries again")
+                self._notice(Notice(
+                    "learning-failed",
+                    f"learning from {task.id} failed ({type(error).__name__}); `gmem learn` tries again",
+                ))  # fmt: skip
                 distil = False
                 continue
             try:
@@ -147,9 +150,9 @@ class Engine:
             return done
         raise WriteConflict(f"task {task.id} met other writers {ATTEMPTS} times; nothing of it was stored, try again")
 
-    def _notice(self, text: str) -> None:
-        self.notices.append(text)
-        log.warning("gmem: %s", text)
+    def _notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+        log.warning("gmem: %s", notice)
 
     def _record_embedder(self) -> None:
         """Write down the embedding model with the first task, or words only on purpose."""

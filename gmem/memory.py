@@ -14,7 +14,7 @@ from gmem.errors import InvalidInput
 from gmem.flow import Flow, arun, run
 from gmem.graphs import EmbeddedStore, GraphStore, TeamStats
 from gmem.learn import Distiller, RulesDistiller
-from gmem.model import Insight, InsightState, Interaction, Outcome, Task
+from gmem.model import Insight, InsightState, Interaction, Notice, Outcome, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.trace import Run
 
@@ -102,7 +102,7 @@ class Memory:
         return self._engine.embedder
 
     @property
-    def notices(self) -> Sequence[str]:
+    def notices(self) -> Sequence[Notice]:
         """What a person should know of the last learned runs, oldest first; also logged."""
         return tuple(self._engine.notices)
 

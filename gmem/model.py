@@ -27,6 +27,7 @@ __all__ = [
     "Interaction",
     "Kind",
     "Model",
+    "Notice",
     "Outcome",
     "Polarity",
     "RecallEvent",
@@ -255,6 +256,22 @@ class RecallEvent:
     withheld: tuple[str, ...] = ()
     tokens: int = 0
     time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know that is no error, such as that a model's answer was of no use.
+
+    Attributes:
+        code: What it is, for programs: a few words tied by hyphens.
+        text: The same for a person.
+    """
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 from gmem.flow import Flow
 from gmem.graphs.base import Standing
 from gmem.learn.patterns import Profile
-from gmem.model import Evidence, Insight, Interaction, Task
+from gmem.model import Evidence, Insight, Interaction, Notice, Task
 
 __all__ = ["Contrast", "Distiller", "Lessons", "Neighbour"]
 
@@ -58,7 +58,7 @@ class Lessons:
 
     insights: tuple[Insight, ...] = ()
     evidence: tuple[Evidence, ...] = ()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class Distiller(Protocol):

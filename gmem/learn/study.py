@@ -62,7 +62,7 @@ class Scholar:
         *,
         new: bool,
         distil: bool = True,
-    ) -> Flow[tuple[Batch, tuple[str, ...]]]:
+    ) -> Flow[tuple[Batch, tuple[Notice, ...]]]:
         """Work out everything that one task changes in the memory.
 
         Args:
