@@ -20,7 +20,7 @@ from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
 from gmem.learn.patterns import Profile, profile
 from gmem.learn.rules import evidence_of
-from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, RecallEvent, Task
+from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, Notice, RecallEvent, Task
 from gmem.recall.rank import relevance, top
 from gmem.text import terms
 
