@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 
 from gmem.graphs import codec
@@ -42,7 +43,7 @@ def check(file: RecordFile) -> list[str]:
                 if kind == "recall":
                     wants = [("task", codec.unpack_recall(id, body).task_id)]
                 teams.setdefault(team, TeamCache(team)).apply(kind, id, body)
-        except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, IndexError, struct.error, zlib.error) as error:
             problems.append(
                 f"{file.path}: the {kind} record {id!r} of team {team!r} cannot be read ({error!r})"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class EmbeddedStore(GraphStore):
                 self._drop_cache()
                 head = self._file.since(0, self._take) or 0
             self._model = read_model(self._file.meta("embedder"))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
             self._drop_cache()
             raise StoreCorrupt(
                 f"{self.location}: a record cannot be read ({error!r}); see `gmem doctor`"
@@ -107,7 +108,8 @@ class EmbeddedStore(GraphStore):
     def _team(self, team: str) -> TeamCache:
         """Give a team's cache, up to date; an empty one if the team has nothing stored."""
         self._refresh()
-        return self._teams.get(team) or TeamCache(team)
+        found = self._teams.get(team)
+        return TeamCache(team) if found is None else found
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -277,7 +278,7 @@ class RecordFile:
                 total += sum(meta_sum(*meta) for meta in metas.items())
                 for query in ("SELECT sum FROM record", "SELECT sum FROM trace"):
                     total += sum(int.from_bytes(s, "big") for (s,) in db.execute(query))
-            except (TypeError, AttributeError, OverflowError) as error:
+            except (TypeError, AttributeError, struct.error, UnicodeError) as error:
                 raise StoreCorrupt(f"{self.path} is damaged ({error}); {RESTORE}") from error
         if f"{total % 2**128:032x}" != stored:
             raise StoreCorrupt(

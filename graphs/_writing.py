@@ -5,6 +5,7 @@ Nothing here looks at the cache: what is true while writing is what the transact
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
@@ -51,7 +52,7 @@ def carry_out(tx: Transaction, batch: Batch) -> bool:
             f"write {batch.op_id!r}: a text holds half a surrogate pair at position {error.start}, which is no "
             "character; decode its source with errors='replace'"
         ) from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
         raise InvalidInput(f"write {batch.op_id!r} holds what cannot be stored: {error}") from error
     return True
 

@@ -1,4 +1,4 @@
-"""The stored form of the data model: compact JSON, one document a record; pure functions.
+"""The stored form of the data model: nodes as compact JSON, edges as a few bytes; pure functions.
 
 Fields that have their default value are left out, so documents stay small and old ones stay
 readable when a field is added.
@@ -7,10 +7,11 @@ readable when a field is added.
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ __all__ = [
     "unpack_vector",
 ]
 
-T = TypeVar("T")
+_SCORE = struct.Struct("<d")
 
 
 def edge_key(*ends: str) -> str:
@@ -64,6 +65,10 @@ def ends(key: str) -> list[str]:
 
 def _dump(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+
+
+def _load(body: bytes) -> Any:
+    return json.loads(body.decode("utf-8"))  # json itself would first guess the encoding
 
 
 def _changed(value: Any, *skip: str) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def pack_task(task: Task) -> bytes:
 
 def unpack_task(team: str, id: str, body: bytes) -> Task:
     """Read a task back."""
-    doc = json.loads(body)
+    doc = _load(body)
     if "cost" in doc:
         doc["cost"] = Cost(*doc["cost"])
     if "blame" in doc:
@@ -123,7 +128,7 @@ def unpack_interaction(task_id: str, body: bytes) -> Interaction:
     utterances = tuple(
         Utterance(seq, agent, role, cast(Kind, kind), content, tuple(to), tuple(up), reward, time, bool(echo))
         for seq, (agent, role, kind, content, to, up, reward, time, echo) in enumerate(
-            json.loads(zlib.decompress(body))
+            _load(zlib.decompress(body))
         )
     )
     return Interaction(task_id, utterances)
@@ -136,7 +141,7 @@ def pack_insight(insight: Insight) -> bytes:
 
 def unpack_insight(team: str, id: str, body: bytes) -> Insight:
     """Read an insight back."""
-    doc = json.loads(body)
+    doc = _load(body)
     if "audience" in doc:
         doc["audience"] = tuple(doc["audience"])
     if "taught_by" in doc:
@@ -146,22 +151,22 @@ def unpack_insight(team: str, id: str, body: bytes) -> Insight:
 
 def pack_similar(edge: Similar) -> bytes:
     """Store an edge of the query graph; its ends are its key."""
-    return _dump(float(edge.score))
+    return _SCORE.pack(edge.score)
 
 
 def unpack_similar(ends: Sequence[str], body: bytes) -> Similar:
     """Read an edge of the query graph back."""
-    return Similar(ends[0], ends[1], float(json.loads(body)))
+    return Similar(ends[0], ends[1], _SCORE.unpack(body)[0])
 
 
 def pack_evidence(edge: Evidence) -> bytes:
     """Store evidence; its ends are its key."""
-    return _dump([int(edge.followed), int(edge.resolved)])
+    return bytes([edge.followed, edge.resolved])
 
 
 def unpack_evidence(ends: Sequence[str], body: bytes) -> Evidence:
     """Read evidence back."""
-    followed, resolved = json.loads(body)
+    followed, resolved = body
     return Evidence(ends[0], ends[1], bool(followed), bool(resolved))
 
 
@@ -177,7 +182,7 @@ def pack_recall(event: RecallEvent) -> bytes:
 
 def unpack_recall(id: str, body: bytes) -> RecallEvent:
     """Read a ledger entry back."""
-    doc = json.loads(body)
+    doc = _load(body)
     for key in ("shown", "withheld"):
         doc[key] = tuple(doc.get(key, ()))
     return RecallEvent(id=id, **doc)

@@ -14,6 +14,12 @@ __all__ = ["WordIndex"]
 
 K1 = 1.2
 B = 0.75
+FLOOR = 0.2
+"""What a word is worth that every text has, where one that no text has is worth 1 more.
+
+Function words tell what is to be done ("put ... in", "find two ..."), and in a memory of ten tasks of
+one kind every word that matters is in all of them: with a plain idf they would count for nothing.
+"""
 
 
 class WordIndex:
@@ -21,7 +27,8 @@ class WordIndex:
 
     A score is divided by the score that the query would give itself, so it says how much of the
     query's information a text has: 1 for the same words, 0 for none, comparable across queries.
-    Source of the formula: Robertson and Zaragoza (2009), with the idf that cannot get negative.
+    Source of the formula: Robertson and Zaragoza (2009), with an idf that cannot get negative, scaled
+    to [0, 1] and raised by a floor.
     """
 
     def __init__(self) -> None:
@@ -55,9 +62,14 @@ class WordIndex:
             if rows is None:
                 rows = self._rows[term] = array("I")
                 self._counts[term] = array("H")
-            at = len(rows) if not rows or rows[-1] < row else bisect_left(rows, row)
-            rows.insert(at, row)
-            self._counts[term].insert(at, min(count, 65_535))
+            count = min(count, 65_535)
+            if not rows or rows[-1] < row:
+                rows.append(row)
+                self._counts[term].append(count)
+            else:
+                at = bisect_left(rows, row)
+                rows.insert(at, row)
+                self._counts[term].insert(at, count)
         self._lengths[row] = sum(terms.values())
         self._total += self._lengths[row]
 
@@ -77,11 +89,12 @@ class WordIndex:
         mean = self._total / n or 1.0
         norm = K1 * (1 - B + B * np.frombuffer(self._lengths, dtype=np.uint32).astype(np.float32) / mean)
         own_norm = K1 * (1 - B + B * sum(terms.values()) / mean)
+        rarest = math.log1p((n + 0.5) / 0.5)
         own = 0.0
         for term in sorted(terms):  # one order of summing, so that equal content gives equal floats
             rows = self._rows.get(term)
             df = len(rows) if rows is not None else 0
-            idf = math.log1p((n - df + 0.5) / (df + 0.5))
+            idf = math.log1p((n - df + 0.5) / (df + 0.5)) / rarest + FLOOR
             weight = idf * terms[term]  # a word asked for twice counts twice
             own += weight * terms[term] * (K1 + 1) / (terms[term] + own_norm)
             if rows is None:
