@@ -16,7 +16,7 @@ from typing import Any, cast, get_args
 from gmem import checks, ids
 from gmem.errors import GmemError, InvalidInput, RunClosed
 from gmem.flow import Flow, arun, run
-from gmem.model import Cost, Kind, Outcome, RecallEvent, Task, Utterance
+from gmem.model import Cost, Kind, Outcome, RecallEvent, Suspect, Task, Utterance
 from gmem.recall.lines import unfence
 from gmem.recall.result import Recall
 from gmem.text import shingles
@@ -45,6 +45,7 @@ class _Draft:
     reason: str = ""
     feedback: str = ""
     error: str = ""
+    blame: tuple[Suspect, ...] = ()
     cost: Cost = field(default_factory=Cost)
 
 
@@ -91,6 +92,7 @@ class Run:
         self._events: list[RecallEvent] = []
         self._quotable: set[tuple[str, ...]] = set()
         self._started = clock()
+        self._span: tuple[float, float] | None = None
         self._draft = _Draft()
         self._decided = False
         self._closed = False
@@ -109,6 +111,7 @@ class Run:
         reward: float | None = None,
         role: str | None = None,
         time: float | None = None,
+        echo: bool | None = None,
     ) -> int:
         """Record what an agent said.
 
@@ -122,6 +125,7 @@ class Run:
             reward: What the environment gave for it.
             role: The agent's role, if it was not named when the run began.
             time: Seconds since the epoch; None for now.
+            echo: Whether it repeats what the memory had delivered; None to find out.
 
         Returns:
             The number of the utterance.
@@ -147,7 +151,7 @@ class Run:
                 raise InvalidInput(f"a run holds at most {checks.MAX_MESSAGES:,} utterances; split the task")
             if role is not None:
                 self._agents[agent] = role
-            echo = kind in ("message", "thought") and self._quotes(content)
+            quotes = kind in ("message", "thought") and self._quotes(content) if echo is None else bool(echo)
             self._utterances.append(
                 Utterance(
                     len(self._utterances),
@@ -159,7 +163,7 @@ class Run:
                     upstream,
                     given,
                     at,
-                    echo,
+                    quotes,
                 )
             )
             return len(self._utterances) - 1
@@ -235,13 +239,42 @@ class Run:
         """Say that the task was resolved, as verified by an environment, a judge or a person."""
         self._decide("resolved", score, "", feedback)
 
-    def fail(self, reason: str = "", *, score: float | None = None, feedback: str = "") -> None:
-        """Say that the task failed, and why if it is known."""
-        self._decide("failed", score, reason, feedback)
+    def fail(
+        self, reason: str = "", *, score: float | None = None, feedback: str = "",
+        blame: tuple[str, int, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Say that the task failed, why, and who was to blame as (agent, number of the utterance, why)."""
+        self._decide("failed", score, reason, feedback, () if blame is None else (Suspect(*blame, 1.0),))
 
     def leave(self, score: float | None = None, *, feedback: str = "") -> None:
         """Say that nobody verified the outcome; it is kept, and nothing is learned from it."""
         self._decide("unknown", score, "", feedback)
+
+    def judge(
+        self, outcome: Outcome, *, score: float | None = None, reason: str = "", feedback: str = "",
+        blame: Sequence[Suspect] = (),
+    ) -> None:  # fmt: skip
+        """Say what came of a run that is recorded afterwards; the suspects of a failure need not be alone."""
+        if outcome not in get_args(Outcome):
+            raise InvalidInput(f"outcome must be one of {', '.join(get_args(Outcome))}, not {outcome!r}")
+        self._decide(outcome, score, reason, feedback, blame)
+
+    def happened(self, *, started: float, ended: float, error: str = "") -> None:
+        """Say when a run that is recorded afterwards took place, and by which exception it ended.
+
+        Args:
+            started: Seconds since the epoch; 0 if it is not known.
+            ended: Likewise, and not before `started`.
+            error: The exception, as `Type: message`.
+        """
+        span = (checks.number(started, "started"), checks.number(ended, "ended"))
+        checks.text(error, "error", empty=True)
+        if span[1] < span[0]:
+            raise InvalidInput(f"the run ended at {span[1]:g}, before it started at {span[0]:g}")
+        with self._lock:
+            self._open()
+            self._span = span
+            self._draft.error = error
 
     # --- what helps -----------------------------------------------------------------------------
 
@@ -340,14 +373,26 @@ class Run:
                 "fail(), and change the outcome later with memory.feedback()"
             )
 
-    def _decide(self, outcome: Outcome, score: float | None, reason: str, feedback: str) -> None:
+    def _decide(
+        self, outcome: Outcome, score: float | None, reason: str, feedback: str, blame: Sequence[Suspect] = ()
+    ) -> None:
         figure = None if score is None else checks.number(score, "score")
         checks.text(reason, "reason", empty=True)
         checks.text(feedback, "feedback", empty=True)
         with self._lock:
             self._open()
-            self._draft = replace(self._draft, outcome=outcome, score=figure, reason=reason, feedback=feedback)
+            suspects = tuple(self._suspect(s) for s in blame)
+            self._draft = replace(
+                self._draft, outcome=outcome, score=figure, reason=reason, feedback=feedback, blame=suspects
+            )
             self._decided = True
+
+    def _suspect(self, s: Suspect) -> Suspect:
+        n = len(self._utterances)
+        if isinstance(s.seq, bool) or not isinstance(s.seq, int) or not 0 <= s.seq < n:
+            raise InvalidInput(f"blame names utterance {s.seq!r}, but run {self.id} has {n} of them, counted from 0")
+        checks.text(s.reason, "the reason of the blame", empty=True)
+        return Suspect(checks.name(s.agent, "agent"), s.seq, s.reason, checks.share(s.score, "the share of the blame"))
 
     def _break(self, error: BaseException) -> None:
         text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode().replace("\0", "\ufffd")
@@ -399,12 +444,12 @@ class Run:
                 raise RunClosed(f"run {self.id} was closed before; memory.feedback({self.id!r}, ...) adds to it")
             self._closed = True
             d = self._draft
-            ended = self._clock()
+            started, ended = self._span or (self._started, self._clock())
             task = Task(
                 id=self.id, team=self._team, query=self.query, context=self._context,
                 outcome=d.outcome, score=d.score, reason=d.reason, feedback=d.feedback, error=d.error,
-                agents=self._agents, cost=replace(d.cost, seconds=round(max(0.0, ended - self._started), 3)),
-                source=self._source, trust=self._trust, started=self._started, ended=ended,
+                blame=d.blame, agents=self._agents, cost=replace(d.cost, seconds=round(max(0.0, ended - started), 3)),
+                source=self._source, trust=self._trust, started=started, ended=ended,
                 length=len(self._utterances), metadata=self._metadata,
             )  # fmt: skip
             recording = Recording(task, tuple(self._utterances), tuple(self._events))

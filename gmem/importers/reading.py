@@ -1,0 +1,171 @@
+"""Opening files: plain, gzipped or in a tar archive; and telling which format they hold.
+
+Nothing is ever unpacked to disk, and no line or document larger than `LARGEST` is taken into memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from gmem.errors import InvalidInput
+
+__all__ = ["FORMATS", "LARGEST", "Watch", "detect", "documents", "expand", "lines", "load", "unwatched"]
+
+FORMATS = ("jsonl", "whowhen", "ag2")
+LARGEST = 64 << 20
+"""Most bytes of one line or document."""
+Watch = Callable[[int], None]
+"""Called now and then with how many bytes of the file on disk have been read."""
+_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".tar", ".tar.gz", ".tgz")
+_BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
+
+
+def unwatched(_: int) -> None:
+    """Take no notice."""
+
+
+def expand(path: Path) -> list[Path]:
+    """Give a file, or the files of a folder whose names look like traces, sorted."""
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(_SUFFIXES))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Give the content of a file, unzipped if need be, and the file itself."""
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be opened: {error.strerror or error}") from error
+    with raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        if not zipped:
+            yield raw, raw
+            return
+        with gzip.GzipFile(fileobj=raw) as content:
+            yield io.BufferedReader(content), raw  # type: ignore[arg-type]
+
+
+def lines(path: Path, watch: Watch = unwatched) -> Iterator[tuple[int, bytes | InvalidInput]]:
+    """Read a file line by line.
+
+    Returns:
+        (number from 1, line) in order; in place of a line that cannot be read, the reason.
+    """
+    with _opened(path) as (content, raw):
+        number = 0
+        try:
+            while line := content.readline(LARGEST + 1):
+                number += 1
+                watch(raw.tell())
+                if len(line) <= LARGEST:
+                    yield number, line
+                    continue
+                yield number, InvalidInput(f"the line is longer than {LARGEST:,} bytes")
+                while line and not line.endswith(b"\n"):
+                    line = content.readline(LARGEST)
+        except (*_BROKEN, OSError) as error:
+            yield number + 1, InvalidInput(f"the file breaks off or is damaged here ({error})")
+
+
+def documents(path: Path, watch: Watch = unwatched) -> Iterator[tuple[str, bytes | InvalidInput]]:
+    """Read the JSON documents of a file: itself, or those in the archive that it is.
+
+    Returns:
+        (place, content) in order; in place of a document that cannot be read, the reason.
+    """
+    if not _is_tar(path):
+        with _opened(path) as (content, raw):
+            try:
+                body: bytes | InvalidInput = content.read(LARGEST + 1)
+                if isinstance(body, bytes) and len(body) > LARGEST:
+                    body = InvalidInput(f"the file is larger than {LARGEST:,} bytes; split it")
+            except (*_BROKEN, OSError) as error:
+                body = InvalidInput(f"the file breaks off or is damaged ({error})")
+            watch(raw.tell())
+        yield str(path), body
+        return
+    with _opened(path) as (content, raw):
+        try:
+            with tarfile.open(fileobj=content, mode="r|") as archive:
+                for member in archive:
+                    watch(raw.tell())
+                    if not member.isfile() or not member.name.lower().endswith(".json"):
+                        continue
+                    where = f"{path}:{member.name}"
+                    if member.size > LARGEST:
+                        yield where, InvalidInput(f"the document is larger than {LARGEST:,} bytes; split it")
+                        continue
+                    file = archive.extractfile(member)
+                    yield where, file.read() if file is not None else b""
+        except (*_BROKEN, OSError) as error:
+            yield str(path), InvalidInput(f"the archive breaks off or is damaged ({error})")
+
+
+def _is_tar(path: Path) -> bool:
+    with _opened(path) as (content, _):
+        try:
+            head = content.read(512)
+        except (*_BROKEN, OSError):
+            return False
+    return head[257:262] == b"ustar" or (path.name.lower().endswith((".tar", ".tar.gz", ".tgz")) and len(head) == 512)
+
+
+def load(body: bytes | InvalidInput) -> Any:
+    """Read JSON.
+
+    Raises:
+        InvalidInput: It is none, or not UTF-8.
+    """
+    if isinstance(body, InvalidInput):
+        raise body
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"not UTF-8 text (byte {error.start}: {error.reason})") from None
+    except RecursionError:
+        raise InvalidInput("nested too deeply") from None
+    except ValueError as error:
+        raise InvalidInput(f"not JSON ({error})") from None
+
+
+def detect(path: Path) -> str:
+    """Tell which format a file holds, by looking into it.
+
+    Raises:
+        InvalidInput: It is none that can be imported, or cannot be opened.
+    """
+    from gmem.importers import ag2, jsonl, whowhen
+
+    if not _is_tar(path):
+        first = next(((n, line) for n, line in lines(path) if isinstance(line, InvalidInput) or line.strip()), None)
+        if first is None:
+            raise InvalidInput("the file is empty")
+        try:
+            one = load(first[1])
+        except InvalidInput:
+            one = None
+        if jsonl.looks(one) or (not isinstance(one, list) and _named_jsonl(path) and not ag2.looks(one)):
+            return "jsonl"
+    found = next((load(body) for _, body in documents(path)), None)
+    for name, looks in (("whowhen", whowhen.looks), ("ag2", ag2.looks)):
+        if looks(found):
+            return name
+    raise InvalidInput(
+        "looks like none of the formats that gmem imports: gmem JSONL (one task a line), Who&When JSON "
+        "(question, history, mistake_agent), AG2 or AutoGen chat JSON (messages with role or source)"
+    )
+
+
+def _named_jsonl(path: Path) -> bool:
+    return path.name.lower().endswith((".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"))
