@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import SupportsFloat
 
 from gmem.errors import InvalidInput
 
@@ -98,14 +99,11 @@ def names(value: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
 
 def number(value: object, what: str) -> float:
     """Check a figure such as a reward or a score: finite, and really a number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        try:
-            value = float(value.__float__())  # type: ignore[attr-defined]  # numpy scalars, Decimal
-        except (AttributeError, TypeError, ValueError):
-            raise InvalidInput(f"{what} must be a number, not {type(value).__name__} ({_shown(value)})") from None
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):  # numpy scalars and Decimals will do
+        raise InvalidInput(f"{what} must be a number, not {type(value).__name__} ({_shown(value)})")
     try:
         result = float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):
         result = math.inf
     if not math.isfinite(result):
         raise InvalidInput(f"{what} must be a finite number, not {_shown(value)}")

@@ -77,10 +77,12 @@ def _repeated(utterances: Sequence[Utterance]) -> set[int]:
 
 
 def _sinks(utterances: Sequence[Utterance], useless: set[int]) -> set[int]:
-    """Give what the result is: rewarded steps, and the last utterance that did something."""
-    rewarded = {u.seq for u in utterances if (u.reward or 0) > 0}
-    last = next((u.seq for u in reversed(utterances) if u.seq not in useless), None)
-    return rewarded | ({last} if last is not None else set())
+    """Give what the result is: rewarded steps and the last step, or else everybody's last word."""
+    useful = [u for u in utterances if u.seq not in useless]
+    rewarded = {u.seq for u in useful if (u.reward or 0) > 0}
+    if rewarded:
+        return rewarded | {useful[-1].seq}
+    return set({u.agent: u.seq for u in useful}.values())
 
 
 def _reaching(utterances: Sequence[Utterance], sinks: set[int]) -> set[int]:

@@ -43,13 +43,13 @@ def project(task: Task, utterances: Sequence[Utterance], role: str) -> tuple[Utt
         return tuple(kept)
     names = {name for name, r in task.agents.items() if r == role} | {role}
     own = {u.seq for u in kept if u.role == role or u.agent in names}
-    if not own:
+    near = own | {u.seq for u in kept if names & set(u.to)}
+    if not near:
         return tuple(kept)
-    near = set(own)
     for u in kept:
         if u.seq in own:
             near.update(u.inspired_by)
-        elif own & set(u.inspired_by) or names & set(u.to):
+        elif own & set(u.inspired_by):
             near.add(u.seq)
     # An answer belongs to its action, and an action without its answer tells half the story.
     near |= {u.seq for u in kept if u.kind in ("observation", "tool_result") and near & set(u.inspired_by)}

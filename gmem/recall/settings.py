@@ -36,7 +36,7 @@ class RecallSettings:
     decay: float = 0.7
     cases: int = 3
     insights: int = 5
-    min_relevance: float = 0.12
+    min_relevance: float = 0.15
     min_trust: float = 0.0
     budget: int = 2000
     holdout: float = 0.0
