@@ -1,1 +1,1 @@
-"""The demo: a LangGraph team of scripted agents plays ScienceWorld, first without memory and then with gmem."""
+"""The demo: a LangGraph team of scripted agents plays ScienceWorld, without memory and then with gmem."""

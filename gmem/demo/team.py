@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -116,7 +116,8 @@ class Team:
         """
         state = opening(self.world)
         heard = 0
-        for state in self.graph.stream(state, self.config, stream_mode="values"):
+        for update in self.graph.stream(state, self.config, stream_mode="values"):
+            state = cast(TeamState, update)
             for line in state["transcript"][heard:]:
                 record(line)
             heard = len(state["transcript"])
@@ -176,7 +177,11 @@ class Team:
         )
         if not text.startswith(VETO):
             return {"transcript": [Line("critic", "environment", "message", text)]}
-        return {"transcript": [Line("critic", "actor", "message", text)], "proposal": "", **self._retry(state)}
+        return {
+            "transcript": [Line("critic", "actor", "message", text)],
+            "proposal": "",
+            **self._retry(state),
+        }
 
     def _step(self, state: TeamState) -> dict[str, Any]:
         """Node: the world carries out the proposal."""
@@ -201,7 +206,7 @@ class Team:
     def _retry(self, state: TeamState) -> dict[str, Any]:
         """Stay at the step with what the world would take, or go on when it was tried often enough."""
         if not state["plan"]:
-            return {"options": self.world.commands()}
+            return {}
         if state["tries"] + 1 >= MOST_TRIES:
             return _next_step(state)
         kind = verb(_step_text(state))

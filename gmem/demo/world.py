@@ -1,7 +1,7 @@
-"""A thin, quiet wrapper over ScienceWorld: load a task, read its text, act, list what can be done, see the score.
+"""A thin, quiet wrapper over ScienceWorld: load a task, read its text, act, list what can be done, score.
 
-The package's own ``step`` also fetches the look, the inventory and every valid action each time, which costs five times
-the step itself. This wrapper asks the simulator for what is needed and no more.
+The package's own ``step`` also fetches the look, the inventory and every valid action each time, which costs
+five times the step itself. This wrapper asks the simulator for what is needed and no more.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from gmem.demo.java import DemoSetupError, find_java, first_on_path
 
 SIMPLIFICATION = "easy"
-"""Doors and containers are open, plants are watered and rooms can be reached with `teleport to`: the demo is about what
-a team remembers, not about doors."""
+"""Doors are open, plants are watered and rooms can be reached with `teleport to`: the demo is about what a team
+remembers, not about doors."""
 
 AMBIGUOUS = "Ambiguous request"
 _NOT_PLAY = frozenset({"task", "reset task"})
@@ -40,7 +40,14 @@ class Splits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one command led to: the observation, the change of score, the score so far and whether the game is over."""
+    """What one command led to.
+
+    Attributes:
+        observation: What the world said.
+        reward: The change of the score.
+        score: The score so far, -100 to 100.
+        done: Whether the game is over.
+    """
 
     observation: str
     reward: float
@@ -57,10 +64,10 @@ class World:
 
     def __init__(self) -> None:
         try:
-            from scienceworld import ScienceWorldEnv
+            from scienceworld import ScienceWorldEnv  # type: ignore[import-untyped, unused-ignore]
         except ImportError as error:
             raise DemoSetupError(
-                "The package scienceworld is not installed. Install it with `pip install scienceworld==1.2.3`."
+                "The package scienceworld is not installed. Do `pip install scienceworld==1.2.3`."
             ) from error
         # py4j logs every failed shutdown handshake of a simulator that is going away anyway.
         logging.getLogger("py4j").setLevel(logging.CRITICAL)
@@ -108,7 +115,9 @@ class World:
         self.load(task_type, 0)
         env = self._env
         return Splits(
-            tuple(env.get_variations_train()), tuple(env.get_variations_dev()), tuple(env.get_variations_test())
+            train=tuple(env.get_variations_train()),
+            dev=tuple(env.get_variations_dev()),
+            test=tuple(env.get_variations_test()),
         )
 
     def load(self, task_type: str, variation: int) -> str:
@@ -137,8 +146,8 @@ class World:
     def _start(self, task_type: str, variation: int, gold: bool) -> None:
         """Load a task and let one look pass.
 
-        The simulator goes on reporting the score and the end of the game before until a command takes time. Commands
-        that take none ("task") would otherwise earn the last team's score.
+        The simulator goes on reporting the score and the end of the last game until a command takes time.
+        Commands that take none ("task") would otherwise earn the last team's score.
         """
         self._env.load(task_type, variation, SIMPLIFICATION, generateGoldPath=gold)
         self._server.step("look around")
@@ -173,7 +182,10 @@ class World:
         return Outcome(observation, float(reward), score, bool(self._server.getCompleted()) or score < 0)
 
     def commands(self, prefix: str = "") -> list[str]:
-        """List the commands that mean something now (some 20 ms, hundreds of lines).
+        """List the commands that mean something now (some 30 ms, hundreds of lines).
+
+        The simulator draws lots for what it calls a thing ("cup" or "glass cup"), anew at each call, so two plays of
+        the same task may differ in a word.
 
         Args:
             prefix: List only commands that begin with this text.
