@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,7 @@ class ReadingTests(Suite):
             found = opened.candidates("team", {"word": 1}, None)
             assert list(found.ids) == []
             assert len(found.dense) == len(found.lexical) == len(found.outcomes) == len(found.trust) == 0
-            stats = opened.stats("team")
-            assert stats == TeamStats("team", *[0] * 13, stats.bytes)
+            assert set(astuple(opened.stats("team"))[1:-1]) == {0}
             opened.compact()
 
     def test_the_location_opens_it_again(self, store: GraphStore) -> None:
