@@ -6,27 +6,23 @@ This is the only way into a memory: adapters and importers use it as well.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from gmem import checks, ids
 from gmem.errors import GmemError, InvalidInput, RunClosed
 from gmem.flow import Flow, arun, run
 from gmem.model import Cost, Kind, Outcome, RecallEvent, Suspect, Task, Utterance
-from gmem.recall.lines import unfence
 from gmem.recall.result import Recall
-from gmem.text import shingles
+from gmem.transcript import Transcript
 
 __all__ = ["Recording", "Run"]
 
 log = logging.getLogger("gmem")
 ENVIRONMENT = "environment"
-ECHO_SHARE = 0.6
-"""An utterance is an echo when this share of its word runs stood in a text that was recalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +76,14 @@ class Run:
         self.id = ids.new_id("t") if run_id is None else checks.id(run_id, "run_id")
         self._team = team
         self._context = checks.text(context, "context", empty=True)
-        self._agents = checks.mapping(agents, "agents")
+        self._transcript = Transcript(self.id, checks.mapping(agents, "agents"), clock)
         self._source = checks.name(source, "source")
         self._trust = checks.share(trust, "trust")
         self._metadata = checks.mapping(metadata, "metadata")
         self._finish = finish
         self._recaller = recaller
         self._clock = clock
-        self._lock = threading.RLock()
-        self._utterances: list[Utterance] = []
         self._events: list[RecallEvent] = []
-        self._quotable: set[tuple[str, ...]] = set()
         self._started = clock()
         self._span: tuple[float, float] | None = None
         self._draft = _Draft()
@@ -134,39 +127,11 @@ class Run:
             InvalidInput: A value cannot be stored; nothing was recorded.
             RunClosed: The run has ended.
         """
-        agent = checks.name(agent, "agent")
-        checks.text(text, f"what {agent} said")
-        if kind not in get_args(Kind):
-            raise InvalidInput(f"kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
-        given = None if reward is None else checks.number(reward, "reward")
-        at = self._clock() if time is None else checks.number(time, "time")
-        named = checks.names(to, "to")
-        if role is not None:
-            checks.name(role, "role")
-        content = unfence(text)
-        with self._lock:
+        with self._transcript.lock:
             self._open()
-            upstream = self._upstream(inspired_by)
-            if len(self._utterances) >= checks.MAX_MESSAGES:
-                raise InvalidInput(f"a run holds at most {checks.MAX_MESSAGES:,} utterances; split the task")
-            if role is not None:
-                self._agents[agent] = role
-            quotes = kind in ("message", "thought") and self._quotes(content) if echo is None else bool(echo)
-            self._utterances.append(
-                Utterance(
-                    len(self._utterances),
-                    agent,
-                    self._agents.get(agent, ""),
-                    kind,
-                    content,
-                    named,
-                    upstream,
-                    given,
-                    at,
-                    quotes,
-                )
+            return self._transcript.add(
+                agent, text, kind=kind, to=to, inspired_by=inspired_by, reward=reward, role=role, time=time, echo=echo
             )
-            return len(self._utterances) - 1
 
     def think(self, agent: str, text: str, *, inspired_by: int | Sequence[int] | None = None) -> int:
         """Record a thought that an agent kept to itself; arguments as for `say`."""
@@ -195,7 +160,7 @@ class Run:
         Returns:
             The number of the observation, or of the action if there was none.
         """
-        return self._pair(agent, action, observation, "action", "observation", environment, reward, inspired_by)
+        return self._pair(agent, action, observation, ("action", "observation"), environment, reward, inspired_by)
 
     def tool(
         self,
@@ -219,7 +184,8 @@ class Run:
         """
         checks.name(tool, "tool")
         checks.text(arguments, "arguments", empty=True)
-        return self._pair(agent, f"{tool}({arguments})", result, "tool_call", "tool_result", tool, reward, inspired_by)
+        call = f"{tool}({arguments})"
+        return self._pair(agent, call, result, ("tool_call", "tool_result"), tool, reward, inspired_by)
 
     def handoff(self, agent: str, to: str, text: str = "", *, inspired_by: int | Sequence[int] | None = None) -> int:
         """Record that an agent handed the task over; returns the number of the utterance."""
@@ -228,7 +194,7 @@ class Run:
     def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
         """Add to what the run cost the team: tokens and model calls."""
         more = (checks.number(tokens, "tokens"), checks.number(calls, "calls"))
-        with self._lock:
+        with self._transcript.lock:
             self._open()
             cost = self._draft.cost
             self._draft.cost = replace(cost, tokens=cost.tokens + int(more[0]), calls=cost.calls + int(more[1]))
@@ -271,7 +237,7 @@ class Run:
         checks.text(error, "error", empty=True)
         if span[1] < span[0]:
             raise InvalidInput(f"the run ended at {span[1]:g}, before it started at {span[0]:g}")
-        with self._lock:
+        with self._transcript.lock:
             self._open()
             self._span = span
             self._draft.error = error
@@ -292,7 +258,7 @@ class Run:
         return await arun(self._recall(role, settings))
 
     def _recall(self, role: str, settings: Mapping[str, Any]) -> Flow[Recall]:
-        with self._lock:
+        with self._transcript.lock:
             self._open()
         found = yield from self._recaller(self.query, role, run_id=self.id, **settings)
         self.note_recall(found)
@@ -300,9 +266,9 @@ class Run:
 
     def note_recall(self, recall: Recall) -> None:
         """Put in the ledger that this run was given a recall that was made elsewhere."""
-        with self._lock:
+        with self._transcript.lock:
             self._open()
-            self._quotable |= shingles(recall.text)
+            self._transcript.delivered(recall.text)
             self._events.append(
                 RecallEvent(
                     recall.id,
@@ -336,14 +302,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._closed or self.close()
-            return
-        try:
-            self._break(error)
-            self._closed or self.close()
-        except GmemError:  # the team's own exception matters more
-            log.exception("gmem: run %s ended by an exception and could not be stored", self.id)
+        run(self._leave(error))
 
     async def __aenter__(self) -> Run:
         return self
@@ -351,14 +310,7 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._closed or await self.aclose()
-            return
-        try:
-            self._break(error)
-            self._closed or await self.aclose()
-        except GmemError:
-            log.exception("gmem: run %s ended by an exception and could not be stored", self.id)
+        await arun(self._leave(error))
 
     # --- inner workings -------------------------------------------------------------------------
 
@@ -379,7 +331,7 @@ class Run:
         figure = None if score is None else checks.number(score, "score")
         checks.text(reason, "reason", empty=True)
         checks.text(feedback, "feedback", empty=True)
-        with self._lock:
+        with self._transcript.lock:
             self._open()
             suspects = tuple(self._suspect(s) for s in blame)
             self._draft = replace(
@@ -388,71 +340,52 @@ class Run:
             self._decided = True
 
     def _suspect(self, s: Suspect) -> Suspect:
-        n = len(self._utterances)
+        n = len(self._transcript)
         if isinstance(s.seq, bool) or not isinstance(s.seq, int) or not 0 <= s.seq < n:
             raise InvalidInput(f"blame names utterance {s.seq!r}, but run {self.id} has {n} of them, counted from 0")
         checks.text(s.reason, "the reason of the blame", empty=True)
         return Suspect(checks.name(s.agent, "agent"), s.seq, s.reason, checks.share(s.score, "the share of the blame"))
 
-    def _break(self, error: BaseException) -> None:
-        text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-        self._draft.error = text[:2000]
+    def _leave(self, error: BaseException | None) -> Flow[None]:
+        """End the run as its block ends; an exception of the team goes on, whatever becomes of ours."""
+        if error is not None:
+            text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+            self._draft.error = text[:2000]
+        if self._closed:
+            return
+        try:
+            yield from self._close()
+        except GmemError:
+            if error is None:
+                raise
+            log.exception("gmem: run %s ended by an exception and could not be stored", self.id)
 
     def _pair(
-        self, agent: str, act: str, answer: str | None, act_kind: str, answer_kind: str,
-        answerer: str, reward: float | None, inspired_by: int | Sequence[int] | None,
+        self, agent: str, act: str, answer: str | None, kinds: tuple[Kind, Kind], answerer: str,
+        reward: float | None, inspired_by: int | Sequence[int] | None,
     ) -> int:  # fmt: skip
-        if answer is not None:
-            checks.text(answer, f"the answer to {agent}", empty=True)
-            checks.name(answerer, "environment")
-        with self._lock:
-            seq = self.say(agent, act, to=answerer, inspired_by=inspired_by, kind=cast(Kind, act_kind), reward=reward)
-            if answer is None:
-                return seq
-            shown = answer if answer.strip() else "(no answer)"
-            try:
-                return self.say(answerer, shown, to=agent, inspired_by=seq, kind=cast(Kind, answer_kind))
-            except GmemError:
-                del self._utterances[seq]  # both or neither
-                raise
-
-    def _upstream(self, given: int | Sequence[int] | None) -> tuple[int, ...]:
-        n = len(self._utterances)
-        if given is None:
-            return (n - 1,) if n else ()
-        if isinstance(given, int):
-            given = (given,)
-        for seq in given:
-            if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < n:
-                raise InvalidInput(
-                    f"inspired_by names utterance {seq!r}, but run {self.id} has only 0 to {n - 1} so far; "
-                    "an utterance can build only on earlier ones, by the numbers that say() and act() returned"
-                    if n
-                    else f"inspired_by names utterance {seq!r}, but run {self.id} has none yet"
-                )
-        return tuple(sorted(set(given)))
-
-    def _quotes(self, content: str) -> bool:
-        if not self._quotable:
-            return False
-        said = shingles(content)
-        return bool(said) and len(said & self._quotable) >= ECHO_SHARE * len(said)
+        with self._transcript.lock:
+            self._open()
+            return self._transcript.add_pair(
+                agent, act, answer, kinds=kinds, answerer=answerer, reward=reward, inspired_by=inspired_by
+            )
 
     def _close(self) -> Flow[Task]:
-        with self._lock:
+        with self._transcript.lock:
             if self._closed:
                 raise RunClosed(f"run {self.id} was closed before; memory.feedback({self.id!r}, ...) adds to it")
             self._closed = True
             d = self._draft
             started, ended = self._span or (self._started, self._clock())
+            cost = replace(d.cost, seconds=round(max(0.0, ended - started), 3))
             task = Task(
                 id=self.id, team=self._team, query=self.query, context=self._context,
                 outcome=d.outcome, score=d.score, reason=d.reason, feedback=d.feedback, error=d.error,
-                blame=d.blame, agents=self._agents, cost=replace(d.cost, seconds=round(max(0.0, ended - started), 3)),
+                blame=d.blame, agents=self._transcript.agents, cost=cost,
                 source=self._source, trust=self._trust, started=started, ended=ended,
-                length=len(self._utterances), metadata=self._metadata,
+                length=len(self._transcript), metadata=self._metadata,
             )  # fmt: skip
-            recording = Recording(task, tuple(self._utterances), tuple(self._events))
+            recording = Recording(task, self._transcript.utterances, tuple(self._events))
         try:
             self._result = yield from self._finish(recording)
         except BaseException:

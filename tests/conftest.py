@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 import gmem
+
+hypothesis.settings.register_profile("gmem", deadline=None)  # speed is measured in tests/bench, never here
+hypothesis.settings.load_profile("gmem")
 
 WORDS_ONLY = bool(os.environ.get("GMEM_TEST_WORDS_ONLY"))
 
