@@ -12,7 +12,7 @@ Source: G-Memory (arXiv 2506.07398), section 3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,6 +35,7 @@ __all__ = [
     "Suspect",
     "Task",
     "Utterance",
+    "answers",
 ]
 
 Outcome = Literal["resolved", "failed", "unknown"]
@@ -81,6 +82,25 @@ class Interaction:
 
     task_id: str
     utterances: tuple[Utterance, ...]
+
+
+def answers(utterances: Sequence[Utterance]) -> dict[int, Utterance]:
+    """Find what the environment or a tool answered to each act.
+
+    Args:
+        utterances: Utterances of one task, in order; those that are missing are passed over.
+
+    Returns:
+        The answer, by `seq` of the act: the latest action or tool call that it builds on.
+    """
+    acts = {u.seq for u in utterances if u.kind in ("action", "tool_call")}
+    found: dict[int, Utterance] = {}
+    for u in utterances:
+        if u.kind in ("observation", "tool_result"):
+            act = max(acts.intersection(u.inspired_by), default=None)
+            if act is not None:
+                found.setdefault(act, u)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

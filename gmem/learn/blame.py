@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from gmem.model import Suspect, Task, Utterance
+from gmem.model import Suspect, Task, Utterance, answers
 from gmem.text import fold, words
 
 __all__ = ["blame"]
@@ -39,7 +39,7 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     accused = [u for u in utterances if u.kind not in ("observation", "tool_result") and not u.echo]
     if task.outcome != "failed" or not accused:
         return ()
-    answers = {u.inspired_by[-1]: u for u in utterances if u.inspired_by and u.kind in ("observation", "tool_result")}
+    answered = answers(utterances)
     used = {seq for u in utterances for seq in u.inspired_by}
     named = set(words(f"{task.reason} {task.feedback}"))
     common = {w for w, n in Counter(w for u in accused for w in set(words(u.content))).items() if n > len(accused) / 2}
@@ -48,7 +48,7 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     weighed: list[tuple[float, Utterance, str]] = []
     for place, u in enumerate(accused):
         charges: list[tuple[float, str]] = []
-        answer = answers.get(u.seq)
+        answer = answered.get(u.seq)
         reward = u.reward if u.reward is not None else answer.reward if answer is not None else None
         if reward is not None and reward < 0:
             charges.append((3.0, f"it brought a reward of {reward:g}"))

@@ -43,7 +43,9 @@ SAME = 0.85
 KEPT = 0.3
 """Share of its words that a reworded lesson must keep; else it would take another lesson's evidence."""
 _REMEMBERED = 64
-_NEGATIONS = frozenset("not no never without avoid don doesn cannot nor neither unless except".split())
+_FAILURE_HOLDS = 60.0
+"""Seconds for which a model that failed at a task is not asked about that task again."""
+_NEGATIONS = frozenset(("not", "no", "never", "without", "avoid", "don", "doesn", "cannot", "nor", "unless", "except"))
 _ID = re.compile(r"\b[tir]_[0-9a-f]{8,}\b")
 _MARKUP = re.compile(r"gmem-memory|\u2039|<[/|]?\w|```|\[memory\b", re.IGNORECASE)
 
@@ -55,6 +57,7 @@ class _Heard:
     operations: tuple[Operation, ...] = ()
     numbered: tuple[str, ...] = ()
     degraded: Notice | None = None
+    at: float = 0.0
 
 
 class ModelDistiller:
@@ -84,8 +87,8 @@ class ModelDistiller:
         key = (task.team, task.id, task.outcome, str(task.score), task.reason, task.feedback)
         with self._lock:
             heard = self._heard.get(key)
-        if heard is None:
-            heard = yield from self._ask(contrast)
+        if heard is None or (heard.degraded is not None and contrast.now - heard.at > _FAILURE_HOLDS):
+            heard = replace((yield from self._ask(contrast)), at=contrast.now)
             with self._lock:
                 self._heard[key] = heard
                 while len(self._heard) > _REMEMBERED:
@@ -169,6 +172,8 @@ class _Reader:
         self._numbered = numbered
         self._known = {insight.id: insight for insight, _ in contrast.known}
         self._roles = _roles(contrast)
+        self._rival = contrast.rival[0].id if contrast.rival is not None else ""
+        self._ids = [id for id in (contrast.task.id, self._rival) if len(id) >= 6]
         self._added = 0
         self.insights: dict[str, Insight] = {}
         self.evidence: dict[tuple[str, str], Evidence] = {}
@@ -188,7 +193,7 @@ class _Reader:
         return self._judge(known, agree=operation.op == "AGREE")
 
     def _add(self, operation: Operation) -> str:
-        text, refused = _checked(operation.text)
+        text, refused = _checked(operation.text, self._ids)
         if refused:
             return refused
         polarity: Polarity = "avoid" if operation.polarity == "avoid" else "do"
@@ -199,7 +204,7 @@ class _Reader:
             return f"{MAX_ADDED} lessons were added already"
         self._added += 1
         c = self._contrast
-        rival = c.rival[0].id if c.rival is not None else ""
+        rival = self._rival
         id = insight_id(polarity, " ".join(words(text)))
         self.insights[id] = Insight(
             id=id, team=c.task.team, text=text, polarity=polarity, audience=self._audience(operation.roles),
@@ -213,7 +218,7 @@ class _Reader:
         return ""
 
     def _edit(self, known: Insight, operation: Operation) -> str:
-        text, refused = _checked(operation.text)
+        text, refused = _checked(operation.text, self._ids)
         if refused:
             return refused
         if known.pattern:
@@ -261,14 +266,14 @@ def _roles(contrast: Contrast) -> dict[str, str]:
     return found
 
 
-def _checked(text: str) -> tuple[str, str]:
+def _checked(text: str, ids: Sequence[str]) -> tuple[str, str]:
     """Give a lesson's text as it may be stored, and why it may not be."""
     line = clean(text).strip().strip("\"'").strip()
     if len(words(line)) < MIN_WORDS:
         return line, f"its text has fewer than {MIN_WORDS} words"
     if len(line) > MAX_LENGTH:
         return line, f"its text is {len(line)} characters long, at most {MAX_LENGTH} are kept"
-    if _ID.search(line):
+    if _ID.search(line) or any(id in line for id in ids):
         return line, "its text names a run or lesson by its id"
     if _MARKUP.search(line) or _MARKUP.search(text):
         return line, "its text holds marks of a prompt"

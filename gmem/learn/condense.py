@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gmem.model import Outcome, Utterance
+from gmem.model import Outcome, Utterance, answers
 from gmem.text import fold, template
 
 __all__ = ["condense"]
-
-_ANSWERS = ("observation", "tool_result")
-_ACTS = ("action", "tool_call")
 
 
 def condense(utterances: Sequence[Utterance], outcome: Outcome) -> tuple[int, ...]:
@@ -35,25 +32,20 @@ def condense(utterances: Sequence[Utterance], outcome: Outcome) -> tuple[int, ..
     return kept or tuple(u.seq for u in utterances)
 
 
-def _answers(utterances: Sequence[Utterance]) -> dict[int, Utterance]:
-    """Give the answer to each action, by the number of the action."""
-    return {u.inspired_by[-1]: u for u in utterances if u.kind in _ANSWERS and u.inspired_by}
-
-
 def _without_effect(utterances: Sequence[Utterance]) -> set[int]:
-    answers = _answers(utterances)
+    answered = answers(utterances)
     kinds: dict[str, set[str]] = {}
     helped: set[str] = set()
     for u in utterances:
-        if u.kind in _ACTS and u.seq in answers:
-            said = fold(answers[u.seq].content)
+        if u.seq in answered:
+            said = fold(answered[u.seq].content)
             kinds.setdefault(said, set()).add(template(u.content))
-            if (u.reward or 0) > 0 or (answers[u.seq].reward or 0) > 0:
+            if (u.reward or 0) > 0 or (answered[u.seq].reward or 0) > 0:
                 helped.add(said)
     empty = {said for said, templates in kinds.items() if len(templates) > 1 and said not in helped}
     out: set[int] = set()
     for u in utterances:
-        answer = answers.get(u.seq) if u.kind in _ACTS else None
+        answer = answered.get(u.seq)
         reward = u.reward if u.reward is not None else answer.reward if answer else None
         if (reward is not None and reward < 0) or (answer is not None and fold(answer.content) in empty):
             out.add(u.seq)
@@ -63,15 +55,15 @@ def _without_effect(utterances: Sequence[Utterance]) -> set[int]:
 
 
 def _repeated(utterances: Sequence[Utterance]) -> set[int]:
-    answers = _answers(utterances)
+    answered = answers(utterances)
     seen: set[tuple[str, str, str]] = set()
     out: set[int] = set()
     for u in utterances:
-        if u.kind not in _ACTS or u.seq not in answers:
+        if u.seq not in answered:
             continue
-        pair = (u.agent, fold(u.content), fold(answers[u.seq].content))
+        pair = (u.agent, fold(u.content), fold(answered[u.seq].content))
         if pair in seen:
-            out |= {u.seq, answers[u.seq].seq}
+            out |= {u.seq, answered[u.seq].seq}
         seen.add(pair)
     return out
 
@@ -87,7 +79,7 @@ def _sinks(utterances: Sequence[Utterance], useless: set[int]) -> set[int]:
 
 def _reaching(utterances: Sequence[Utterance], sinks: set[int]) -> set[int]:
     """Walk INSPIRED backwards from the result; an answer counts with its action."""
-    answers = _answers(utterances)
+    answered = answers(utterances)
     reached: set[int] = set()
     waiting = list(sinks)
     while waiting:
@@ -96,6 +88,6 @@ def _reaching(utterances: Sequence[Utterance], sinks: set[int]) -> set[int]:
             continue
         reached.add(seq)
         waiting += utterances[seq].inspired_by
-        if seq in answers:
-            waiting.append(answers[seq].seq)
+        if seq in answered:
+            waiting.append(answered[seq].seq)
     return reached

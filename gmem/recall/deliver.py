@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmem.ids import digest
-from gmem.model import Task, Utterance
+from gmem.model import Task, Utterance, answers
 from gmem.recall.lines import FENCE, case_line, lesson_line, step_lines
 from gmem.recall.result import Case, Explanation, Lesson, Recall, Row
 from gmem.recall.settings import RecallSettings
@@ -52,7 +52,9 @@ def project(task: Task, utterances: Sequence[Utterance], role: str) -> tuple[Utt
         elif own & set(u.inspired_by):
             near.add(u.seq)
     # An answer belongs to its action, and an action without its answer tells half the story.
-    near |= {u.seq for u in kept if u.kind in ("observation", "tool_result") and near & set(u.inspired_by)}
+    for act, answer in answers(kept).items():
+        if act in near:
+            near.add(answer.seq)
     return tuple(u for u in kept if u.seq in near)
 
 
@@ -200,8 +202,8 @@ def _fit(
                 body.append(line)
         else:
             gap += 1
-    shown = tuple(u for u in steps if u.seq in kept or (u.inspired_by and u.inspired_by[-1] in kept
-                                                        and u.kind in ("observation", "tool_result")))  # fmt: skip
+    kept |= {answer.seq for act, answer in answers(steps).items() if act in kept}
+    shown = tuple(u for u in steps if u.seq in kept)
     return shown, head + body
 
 

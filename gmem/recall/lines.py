@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from gmem.model import Task, Utterance
+from gmem.model import Task, Utterance, answers
 from gmem.recall.result import Lesson
 from gmem.text import clip, fold
 
@@ -66,17 +66,17 @@ def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:
     Returns:
         (seq, line) in the order of the steps; an answer has no line of its own if its action has one.
     """
-    answers = {u.inspired_by[-1]: u for u in steps if u.kind in ("observation", "tool_result") and u.inspired_by}
-    present = {u.seq for u in steps}
+    answered = answers(steps)
+    merged = {u.seq for u in answered.values()}
     lines: list[tuple[int, str]] = []
     for u in steps:
-        if u.kind in ("observation", "tool_result") and u.inspired_by and u.inspired_by[-1] in present:
+        if u.seq in merged:
             continue
         speaker = clean(u.agent)
         if u.kind in ("message", "handoff") and u.to:
             speaker += " -> " + ", ".join(clean(name) for name in u.to)
         line = f"{u.seq}. {speaker}: {clip(clean(u.content), ACTION_WIDTH)}"
-        answer = answers.get(u.seq)
+        answer = answered.get(u.seq)
         if answer is not None:
             line += f" => {clip(clean(answer.content), ANSWER_WIDTH)}"
         lines.append((u.seq, line))
