@@ -50,6 +50,8 @@ class VectorIndex:
         result = np.zeros(self._n, dtype=np.float32)
         rows = min(self._n, len(self._matrix))
         if rows:
-            result[:rows] = self._matrix[:rows] @ vector
+            # Not `@`: BLAS would spread so small a product over threads that wait for each other, which on
+            # busy cores takes a hundred times as long; and the sums would depend on their number.
+            np.einsum("ij,j->i", self._matrix[:rows], vector, out=result[:rows])
             np.clip(result, -1.0, 1.0, out=result)  # rounding may carry it a hair too far
         return result
