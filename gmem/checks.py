@@ -99,7 +99,8 @@ def names(value: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
 
 def number(value: object, what: str) -> float:
     """Check a figure such as a reward or a score: finite, and really a number."""
-    if isinstance(value, bool) or not isinstance(value, SupportsFloat):  # numpy scalars and Decimals will do
+    # Numpy scalars and Decimals will do; plain numbers come first, since the protocol is slow to check.
+    if isinstance(value, bool) or not isinstance(value, (int, float, SupportsFloat)):
         raise InvalidInput(f"{what} must be a number, not {type(value).__name__} ({_shown(value)})")
     try:
         result = float(value)
