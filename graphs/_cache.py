@@ -166,9 +166,7 @@ class TeamCache:
         return Candidates(
             ids=tuple(self._ids),
             rows=self._row,  # only ever added to, so it stays true of the rows above
-            dense=self._vectors.scores(vector)
-            if compare and vector is not None
-            else np.zeros(n, dtype=np.float32),
+            dense=self._vectors.scores(vector) if compare and vector is not None else np.zeros(n, dtype=np.float32),
             lexical=self._words.scores(query),
             outcomes=np.array(self._outcome, dtype=np.int8),
             trust=np.array(self._trust, dtype=np.float32),
@@ -210,8 +208,7 @@ class TeamCache:
     def tally(self, item_id: str) -> Tally:
         """Count how the runs went that were shown an item, and those from which it was withheld."""
         shown, withheld = (
-            {self.recalls[e].task_id for e in index.get(item_id, ())}
-            for index in (self._shown_in, self._withheld_in)
+            {self.recalls[e].task_id for e in index.get(item_id, ())} for index in (self._shown_in, self._withheld_in)
         )
         counts = []
         for runs in (shown, withheld - shown):  # who saw it once is no control, whatever was kept back later

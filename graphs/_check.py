@@ -44,9 +44,7 @@ def check(file: RecordFile) -> list[str]:
                     wants = [("task", codec.unpack_recall(id, body).task_id)]
                 teams.setdefault(team, TeamCache(team)).apply(kind, id, body)
         except (ValueError, KeyError, TypeError, IndexError, struct.error, zlib.error) as error:
-            problems.append(
-                f"{file.path}: the {kind} record {id!r} of team {team!r} cannot be read ({error!r})"
-            )
+            problems.append(f"{file.path}: the {kind} record {id!r} of team {team!r} cannot be read ({error!r})")
         hanging.extend((team, kind, id, of, end) for of, end in wants)
 
     problems += file.check(take)

@@ -91,9 +91,7 @@ class EmbeddedStore(GraphStore):
             self._model = read_model(self._file.meta("embedder"))
         except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
             self._drop_cache()
-            raise StoreCorrupt(
-                f"{self.location}: a record cannot be read ({error!r}); see `gmem doctor`"
-            ) from error
+            raise StoreCorrupt(f"{self.location}: a record cannot be read ({error!r}); see `gmem doctor`") from error
         except BaseException:
             self._drop_cache()  # half of what is new would be worse than none
             raise
@@ -117,15 +115,11 @@ class EmbeddedStore(GraphStore):
         batches = list(batches)
         return self._file.run(lambda tx: [carry_out(tx, batch) for batch in batches])
 
-    def set_embedder(
-        self, model: Model | None, vectors: Iterable[tuple[str, str, NDArray[np.float32]]] = ()
-    ) -> None:
+    def set_embedder(self, model: Model | None, vectors: Iterable[tuple[str, str, NDArray[np.float32]]] = ()) -> None:
         if model is not None:
             checks.name(model.name, "the name of the embedding model")
             if not isinstance(model.dimension, int) or model.dimension < 0:
-                raise InvalidInput(
-                    f"the dimension of {model.name!r} must be 0 or more, not {model.dimension!r}"
-                )
+                raise InvalidInput(f"the dimension of {model.name!r} must be 0 or more, not {model.dimension!r}")
         given = list(vectors)  # before anything is locked: making them may read this or another store
         self._file.run(lambda tx: replace_vectors(tx, model, given))
 
@@ -154,9 +148,7 @@ class EmbeddedStore(GraphStore):
             found.append(codec.unpack_task(team, id, body))
         return found
 
-    def task_ids(
-        self, team: str, *, outcome: Outcome | None = None, learned: bool | None = None
-    ) -> list[str]:
+    def task_ids(self, team: str, *, outcome: Outcome | None = None, learned: bool | None = None) -> list[str]:
         with self._file.lock:
             return self._team(team).task_ids(None if outcome is None else OUTCOMES[outcome], learned)
 
@@ -177,9 +169,7 @@ class EmbeddedStore(GraphStore):
             found = [stored[i] for i in (sorted(stored) if ids is None else ids)]
         return [i for i in found if not states or i.state in states]
 
-    def candidates(
-        self, team: str, terms: Mapping[str, int], vector: NDArray[np.float32] | None
-    ) -> Candidates:
+    def candidates(self, team: str, terms: Mapping[str, int], vector: NDArray[np.float32] | None) -> Candidates:
         with self._file.lock:
             cache = self._team(team)
             if vector is not None and self._model is not None:
@@ -194,9 +184,7 @@ class EmbeddedStore(GraphStore):
     def neighbours(self, team: str, task_id: str) -> list[Similar]:
         with self._file.lock:
             graph = self._team(team).query
-            found = (
-                [(other, data["score"]) for other, data in graph[task_id].items()] if task_id in graph else []
-            )
+            found = [(other, data["score"]) for other, data in graph[task_id].items()] if task_id in graph else []
         found.sort(key=lambda edge: (-edge[1], edge[0]))
         return [Similar(min(task_id, other), max(task_id, other), score) for other, score in found]
 

@@ -84,7 +84,7 @@ class RecordFile:
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._new_locks()
-        with self._translated():
+        with self._translated(writing=not self.path.exists()):
             if not self.path.exists():
                 if not create:
                     raise StoreNotFound(
@@ -225,7 +225,8 @@ class RecordFile:
             if not job.done:  # else another thread has done it
                 group: list[_Job[object]] = [job]  # type: ignore[list-item]
                 while self._waiting and len(group) < GROUP:
-                    if (other := self._waiting.popleft()) is not job:
+                    other = self._waiting.popleft()
+                    if other is not job and not other.done:
                         group.append(other)
                 self._commit(group)
         if job.error is not None:
@@ -256,8 +257,10 @@ class RecordFile:
         with contextlib.suppress(sqlite3.Error, OSError):  # the commit stands, whatever happens here
             if Path(f"{self.path}-wal").stat().st_size > WAL_LIMIT:
                 db.execute("PRAGMA busy_timeout = 0")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                db.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000):d}")
+                try:
+                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    db.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000):d}")
 
     # --- keeping ------------------------------------------------------------------------------
 
@@ -281,9 +284,7 @@ class RecordFile:
             except (TypeError, AttributeError, struct.error, UnicodeError) as error:
                 raise StoreCorrupt(f"{self.path} is damaged ({error}); {RESTORE}") from error
         if f"{total % 2**128:032x}" != stored:
-            raise StoreCorrupt(
-                f"{self.path}: records are missing or were added behind gmem's back; {RESTORE}"
-            )
+            raise StoreCorrupt(f"{self.path}: records are missing or were added behind gmem's back; {RESTORE}")
 
     def check(self, take: Callable[[str, str, str, bytes], None]) -> list[str]:
         """Verify every page and every record, and hand out the sound ones; traces come last.
@@ -320,8 +321,7 @@ class RecordFile:
         (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StoreBusy(
-                f"{self.path} was being read for {self._timeout:g} s, so its log could not be emptied; "
-                "try again"
+                f"{self.path} was being read for {self._timeout:g} s, so its log could not be emptied; try again"
             )
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def create(path: Path) -> None:
     for file in leftovers:
         file.unlink(missing_ok=True)
     try:
-        db = sqlite3.connect(f"{draft.as_uri()}?mode=rwc", uri=True, isolation_level=None)
+        db = sqlite3.connect(_uri(draft, "rwc"), uri=True, isolation_level=None)
         try:
             db.execute(f"PRAGMA page_size = {PAGE:d}")
             for statement in _SCHEMA:
@@ -77,6 +77,13 @@ def create(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
+def _uri(path: Path, mode: str) -> str:
+    uri = path.as_uri()
+    if not uri.startswith("file:///"):  # a share on Windows; SQLite takes no host, but two more slashes
+        uri = f"file://{uri[len('file:') :]}"
+    return f"{uri}?mode={mode}"
+
+
 def connect(path: Path, timeout: float) -> sqlite3.Connection:
     """Open a memory, or say what else the file is.
 
@@ -91,7 +98,7 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
     if path.is_dir():
         raise NotAMemory(f"{path} is a folder, not a memory; name a file in it")
     db = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw",  # never makes a file
+        _uri(path, "rw"),  # never makes a file
         uri=True,
         timeout=timeout,
         isolation_level=None,
@@ -145,6 +152,8 @@ def translated(path: Path, timeout: float, *, writing: bool = False) -> Iterator
         raise  # some of them are an OSError or ValueError as well
     except sqlite3.Error as error:
         raise _named(path, timeout, writing, error) from error
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt(f"{path} is damaged ({error}); restore a backup, or see `gmem doctor`") from error
     except UnicodeEncodeError as error:
         raise InvalidInput(
             f"{error.object!r} holds half a surrogate pair, which is no character; no such name is stored"
@@ -152,15 +161,14 @@ def translated(path: Path, timeout: float, *, writing: bool = False) -> Iterator
     except OSError as error:
         if error.errno in _FULL:
             raise StoreFull(f"{path}: {error.strerror}; make room, then repeat the call") from error
-        raise StoreError(
-            f"{path} cannot be opened ({error}); check who owns the file and its folder"
-        ) from error
+        raise StoreError(f"{path} cannot be opened ({error}); check who owns the file and its folder") from error
 
 
 def _named(path: Path, timeout: float, writing: bool, error: sqlite3.Error) -> StoreError:
     text = str(error)
     code = getattr(error, "sqlite_errorname", "")  # from Python 3.11 on
-    if "disk is full" in text or ("disk I/O error" in text and writing and "READ" not in code):
+    failed_write = "WRITE" in code or (writing and "READ" not in code)
+    if "disk is full" in text or ("disk I/O error" in text and failed_write):
         return StoreFull(
             f"{path}: {text}; nothing of this write was kept: make room on the disk (or raise the limit on "
             "the size of files), then repeat the call"

@@ -169,9 +169,7 @@ class Transaction:
 
     def finish(self) -> None:
         """Write the sum of all checksums; the last thing before the commit."""
-        self._db.execute(
-            "UPDATE meta SET value = ? WHERE key = 'fingerprint'", (f"{self._fingerprint:032x}",)
-        )
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (f"{self._fingerprint:032x}",))
 
     def _take_off(self, table: str, kind: str, team: str, id: str) -> bool:
         old = self._db.execute(_GET[table], (kind, team, id)).fetchone()
@@ -197,6 +195,4 @@ def read(db: sqlite3.Connection, path: Path, kind: str, team: str, id: str) -> b
 
 def altered(path: Path, kind: str, team: str, id: str) -> StoreCorrupt:
     """Give the error for a record that does not match its checksum."""
-    return StoreCorrupt(
-        f"{path}: the {kind} record {id!r} of team {team!r} does not match its checksum; {RESTORE}"
-    )
+    return StoreCorrupt(f"{path}: the {kind} record {id!r} of team {team!r} does not match its checksum; {RESTORE}")

@@ -37,9 +37,7 @@ def carry_out(tx: Transaction, batch: Batch) -> bool:
     """
     checks.name(batch.team, "the team")
     checks.name(batch.op_id, "the op id")
-    if not tx.begin(
-        digest(batch.team, batch.op_id), forgets=bool(batch.forget_tasks or batch.forget_insights)
-    ):
+    if not tx.begin(digest(batch.team, batch.op_id), forgets=bool(batch.forget_tasks or batch.forget_insights)):
         return False
     try:
         _put_nodes(tx, batch)
@@ -80,9 +78,7 @@ def _put_edges(tx: Transaction, batch: Batch) -> None:
     team = batch.team
     for edge in batch.similar:
         if not edge.a < edge.b:
-            raise InvalidInput(
-                f"a similarity joins two tasks, smaller id first, not {edge.a!r} and {edge.b!r}"
-            )
+            raise InvalidInput(f"a similarity joins two tasks, smaller id first, not {edge.a!r} and {edge.b!r}")
         checks.share(edge.score, "the score of a similarity")
         _need(tx, team, "task", edge.a, edge.b)
         tx.put("similar", team, codec.edge_key(edge.a, edge.b), codec.pack_similar(edge))
@@ -110,16 +106,12 @@ def _once(ids: Collection[str], what: str) -> None:
 def _need(tx: Transaction, team: str, kind: str, *ids: str) -> None:
     for id in ids:
         if not tx.has(kind, team, id):
-            raise InvalidInput(
-                f"there is no {kind} {id!r} in team {team!r} to tie anything to; write it first"
-            )
+            raise InvalidInput(f"there is no {kind} {id!r} in team {team!r} to tie anything to; write it first")
 
 
 def _same_team(given: str, team: str, what: str) -> None:
     if given != team:
-        raise InvalidInput(
-            f"{what} is of team {given!r}, and the batch of team {team!r}; use one batch a team"
-        )
+        raise InvalidInput(f"{what} is of team {given!r}, and the batch of team {team!r}; use one batch a team")
 
 
 def _check_task(task: Task, team: str) -> None:
@@ -129,9 +121,7 @@ def _check_task(task: Task, team: str) -> None:
     if not isinstance(task.query, str):
         raise InvalidInput(f"the query of task {task.id!r} must be a str, not {type(task.query).__name__}")
     if task.outcome not in OUTCOMES:
-        raise InvalidInput(
-            f"the outcome of task {task.id!r} must be one of {list(OUTCOMES)}, not {task.outcome!r}"
-        )
+        raise InvalidInput(f"the outcome of task {task.id!r} must be one of {list(OUTCOMES)}, not {task.outcome!r}")
     checks.share(task.trust, f"the trust of task {task.id!r}")
     if not isinstance(task.learned, bool) or not isinstance(task.length, int):
         raise InvalidInput(f"task {task.id!r}: `learned` must be a bool and `length` an int")
