@@ -47,15 +47,16 @@ class Batch:
     Attributes:
         team: The namespace that all of it belongs to.
         op_id: Name of the write; within a team, the same name is carried out once.
-        tasks: Tasks to add or replace.
+        tasks: Tasks to add or replace, each at most once; a replaced one keeps its place in the order.
         interactions: Interaction graphs to add or replace; their tasks must exist or be in `tasks`.
         vectors: Embedding of a task's query, by task id: float32 array (d,), unit length.
         similar: Edges of the query graph to add or replace.
         insights: Insights to add (version 1) or replace (version one above the stored one).
         evidence: Edges from tasks to insights to add or replace.
         links: Hyper-edges between insights to add.
-        recalls: Ledger entries to add.
-        forget_tasks: Ids of tasks to remove with all that hangs on them; unknown ids are passed over.
+        recalls: Ledger entries to add or replace.
+        forget_tasks: Ids of tasks to remove, after all else was done, with all that hangs on them (in the
+            ledger, entries of their runs go and other entries lose the id); unknown ids are passed over.
         forget_insights: Ids of insights to remove with all that hangs on them; likewise.
     """
 
@@ -122,7 +123,8 @@ class Standing:
 class Tally:
     """How the runs went that were shown one memory, and those from which it was withheld.
 
-    Only runs with a verified outcome count.
+    Only runs with a verified outcome count, and each counts once; a run that was shown it at least once
+    is no control, whatever another of its recalls kept back.
     """
 
     shown: int = 0
@@ -171,8 +173,10 @@ class GraphStore(ABC):
 
         Raises:
             WriteConflict: An insight was changed since it was read; nothing was written.
-            InvalidInput: An edge or interaction names a task or insight that does not exist, a vector
-                has the wrong length, a similarity joins a task to itself; nothing was written.
+            InvalidInput: An edge or interaction names a task or insight that does not exist, a vector is
+                not a unit vector of the recorded model's length, a similarity joins a task to itself or
+                has its ends the wrong way round, something belongs to another team than its batch, or
+                a value cannot be stored; nothing was written.
             StoreError: The store could not take it; nothing was written.
         """
 
@@ -182,7 +186,11 @@ class GraphStore(ABC):
 
         Args:
             model: The model; None for words only.
-            vectors: (team, task id, vector) of every task that has one under the new model.
+            vectors: (team, task id, vector) of every task that has one under the new model; read to its
+                end before anything is changed, so it may be made from this very store.
+
+        Raises:
+            InvalidInput: A task is not there, or a vector does not fit; nothing was changed.
         """
 
     # --- reading ----------------------------------------------------------------------------
@@ -208,14 +216,12 @@ class GraphStore(ABC):
         """
 
     @abstractmethod
-    def task_ids(
-        self, team: str, *, outcome: Outcome | None = None, learned: bool | None = None
-    ) -> list[str]:
+    def task_ids(self, team: str, *, outcome: Outcome | None = None, learned: bool | None = None) -> list[str]:
         """Give the ids of a team's tasks in the order in which they were first written."""
 
     @abstractmethod
     def interaction(self, team: str, task_id: str) -> Interaction:
-        """Give the interaction graph of a task.
+        """Give the interaction graph of a task; one without utterances if none was written.
 
         Raises:
             UnknownId: The task is not there.
@@ -241,7 +247,11 @@ class GraphStore(ABC):
 
         Args:
             terms: How often each word occurs in the query.
-            vector: Embedding of the query, float32 array (d,), unit length; None for words only.
+            vector: Embedding of the query, float32 array (d,), unit length; None for words only.  In a
+                memory without a model it is not looked at.
+
+        Raises:
+            InvalidInput: The vector is not one of the recorded model's.
         """
 
     @abstractmethod
@@ -254,7 +264,7 @@ class GraphStore(ABC):
 
     @abstractmethod
     def evidence(self, team: str, *, task_id: str = "", insight_id: str = "") -> list[Evidence]:
-        """Give the evidence of one task or about one insight, by (task id, insight id)."""
+        """Give the evidence of one task, about one insight, or both, or all, by (task id, insight id)."""
 
     @abstractmethod
     def standing(self, team: str, insight_id: str) -> Standing:

@@ -127,9 +127,7 @@ def unpack_interaction(task_id: str, body: bytes) -> Interaction:
     """Read an interaction graph back."""
     utterances = tuple(
         Utterance(seq, agent, role, cast(Kind, kind), content, tuple(to), tuple(up), reward, time, bool(echo))
-        for seq, (agent, role, kind, content, to, up, reward, time, echo) in enumerate(
-            _load(zlib.decompress(body))
-        )
+        for seq, (agent, role, kind, content, to, up, reward, time, echo) in enumerate(_load(zlib.decompress(body)))
     )
     return Interaction(task_id, utterances)
 
