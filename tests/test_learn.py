@@ -186,7 +186,7 @@ def test_chance_teaches_nothing(words: gmem.Memory) -> None:
         acts = [
             f"{verb} pot" for bit, verb in enumerate(("stir", "salt", "heat", "lid", "turn")) if (i * 7919 >> bit) & 1
         ]
-        play(words, f"dish {i}", acts or ["wait"], resolved=(i * 104729 >> 3) % 2 == 0)
+        play(words, f"dish {i}", acts or ["wait"], resolved=(i * 104729 >> 3) % 2 == 0, run_id=f"run-{i}")
     active = words.insights("active")
     assert len(active) <= 1, [i.text for i in active]
 

@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gmem.errors import MissingExtra
+
 MINIMUM_JAVA = 8
 _EXECUTABLE = "java.exe" if os.name == "nt" else "java"
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
-class DemoSetupError(RuntimeError):
+class DemoSetupError(MissingExtra):
     """The demo lacks something that the machine or an extra has to bring."""
 
 

@@ -15,6 +15,7 @@ __all__ = ["FENCE", "case_line", "clean", "lesson_line", "step_lines", "unfence"
 FENCE = "gmem-memory"
 _FENCED = re.compile(rf'<{FENCE} recall="([\w-]*)">.*?</{FENCE}>', re.DOTALL)
 _MARK = re.compile(rf"<(/?)(?={FENCE})", re.IGNORECASE)
+QUERY_WIDTH = 1000
 ACTION_WIDTH = 400
 ANSWER_WIDTH = 160
 
@@ -57,7 +58,7 @@ def case_line(task: Task) -> str:
         line += f": {clip(clean(task.reason), ANSWER_WIDTH)}"
     if task.blame:
         line += f"; blamed: {clean(task.blame[0].agent)} at step {task.blame[0].seq}"
-    return f"### [{task.id}] {clip(clean(task.query), ACTION_WIDTH)} ({line})"
+    return f"### [{task.id}] {clip(clean(task.query), QUERY_WIDTH)} ({line})"
 
 
 def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:

@@ -1,0 +1,66 @@
+"""`gmem demo`: play, show, and leave the memory behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gmem import Memory
+from gmem.demo import schedule
+from gmem.errors import MissingExtra
+
+__all__ = ["run"]
+
+MEND = "the demo needs its extra: pip install 'gmem-engine[demo,static]'"
+
+
+def run(as_json: bool, out: Path, quick: bool, console: Console) -> int:
+    """Play the demo.
+
+    Args:
+        as_json: Print the figures as JSON instead of tables.
+        out: Folder for the memory, the picture and the figures; made if it is missing.
+        quick: Play only a few types and variations.
+        console: Where to print; progress goes to standard error.
+
+    Returns:
+        0.
+
+    Raises:
+        MissingExtra: A package of the extra is not installed, or no Java is to be found.
+    """
+    try:
+        for package in ("langgraph", "matplotlib", "scienceworld"):
+            import_module(package)
+        from gmem.demo.play import Course, play
+        from gmem.demo.report import figures, picture, show
+    except ImportError as error:
+        raise MissingExtra(f"{MEND} ({error})") from error
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "demo.gmem"
+    for old in (path, *out.glob("demo.gmem-*")):
+        old.unlink(missing_ok=True)
+    course = Course(types=schedule.TASK_TYPES[:3], experts=3, novices=1, tests=1) if quick else Course()
+    started = time.monotonic()
+    columns = (
+        TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Memory(path, team="demo") as memory:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("starting the world", total=course.games)
+            results = play(memory, course, lambda what: progress.update(bar, advance=1, description=what))
+        seconds = time.monotonic() - started
+        drawn = out / "learning-curve.png"
+        picture(results, drawn)
+        found = figures(results, memory, seconds)
+        (out / "demo.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if as_json:
+            console.print_json(json.dumps(found))
+        else:
+            show(console, results, memory, drawn, seconds)
+    return 0

@@ -1,0 +1,199 @@
+"""The course of the demo: experience is made, then the same team plays new tasks with and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gmem import Memory, Recall
+from gmem.demo import schedule
+from gmem.demo.policy import GoldPlanner
+from gmem.demo.prompts import ROLES
+from gmem.demo.recording import AGENTS, Recorder
+from gmem.demo.team import Notes, Team
+from gmem.demo.world import World
+from gmem.text import tokens
+
+__all__ = ["CONDITIONS", "Course", "Game", "Results", "play"]
+
+NONE, WRONG, GMEM = "without memory", "wrong task type", "with gmem"
+CONDITIONS = (NONE, WRONG, GMEM)
+BUDGET = 3000
+"""Tokens that a recall may deliver to one role."""
+
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """One test variation, played under one condition.
+
+    Attributes:
+        score: Last score, 0 to 100; a game that was lost for good counts 0.
+        best: Best score on the way.
+        moves: Commands carried out.
+        tokens: Price of what the memory delivered to the three roles, in tokens.
+    """
+
+    task_type: str
+    variation: int
+    condition: str
+    score: int
+    best: int
+    moves: int
+    tokens: int = 0
+
+
+@dataclass
+class Results:
+    """What the demo saw.
+
+    Attributes:
+        experts: Scores of the expert runs.
+        novices: Scores of the novice runs.
+        games: Every test game, in the order in which they were played.
+        recall: What the planner was given in the last of them.
+    """
+
+    experts: list[int] = field(default_factory=list)
+    novices: list[int] = field(default_factory=list)
+    games: list[Game] = field(default_factory=list)
+    recall: Recall | None = None
+
+    def of(self, condition: str) -> list[Game]:
+        """Give the games of one condition, in the order of play."""
+        return [g for g in self.games if g.condition == condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How much is played.
+
+    Attributes:
+        types: Task types, in the order of play.
+        experts: Training variations of each that the expert team plays.
+        novices: Training variations of each, others than those, that the novice team tries.
+        tests: Test variations of each that are played under every condition.
+    """
+
+    types: Sequence[str] = schedule.TASK_TYPES
+    experts: int = schedule.EXPERT_RUNS
+    novices: int = schedule.NOVICE_RUNS
+    tests: int = schedule.TEST_RUNS
+
+    @property
+    def games(self) -> int:
+        """How many games there are at most."""
+        return len(self.types) * (self.experts + self.novices + len(CONDITIONS) * self.tests)
+
+
+def play(memory: Memory, course: Course, tick: Tick = lambda what: None) -> Results:
+    """Make the experience, then play the tests.
+
+    Args:
+        memory: An empty memory; it learns from the experience and from the games played with it.
+        course: How much to play.
+        tick: Called with a few words after each game.
+    """
+    results = Results()
+    with World() as world:
+        training = {t: schedule.draw(world.splits(t).train, course.experts + course.novices, t) for t in course.types}
+        tests = {t: schedule.draw(world.splits(t).test, course.tests, t) for t in course.types}
+        for task_type in course.types:
+            for at, variation in enumerate(training[task_type]):
+                expert = at < course.experts
+                score = _experience(world, memory, task_type, variation, expert)
+                (results.experts if expert else results.novices).append(score)
+                tick("experts play" if expert else "novices try")
+        texts = {t: world.load(t, training[t][0]) for t in course.types}
+        for task_type, variation in _in_turn(tests):
+            other = _other_type(memory, texts, task_type)
+            for condition in CONDITIONS:
+                if condition == GMEM:
+                    game, results.recall = _helped(world, memory, task_type, variation)
+                else:
+                    game = _alone(world, memory, task_type, variation, other if condition == WRONG else "")
+                results.games.append(game)
+                tick(f"tests {condition}")
+    return results
+
+
+def _in_turn(tests: dict[str, list[int]]) -> Iterator[tuple[str, int]]:
+    """Go through the types again and again, so that later games can profit from earlier ones of their type."""
+    for at in range(max(map(len, tests.values()))):
+        for task_type, variations in tests.items():
+            if at < len(variations):
+                yield task_type, variations[at]
+
+
+def _experience(world: World, memory: Memory, task_type: str, variation: int, expert: bool) -> int:
+    """Let a team play a training variation, and record it; an expert is told the environment's own path."""
+    gold = world.gold_path(task_type, variation) if expert else []
+    query = world.load(task_type, variation)
+    with memory.task(query, agents=AGENTS, source="expert" if expert else "novice", metadata=_facts(task_type)) as run:
+        team = Team(
+            world,
+            planner=GoldPlanner(actions=gold) if expert else None,
+            most_moves=schedule.EXPERT_MOVES if expert else schedule.NOVICE_MOVES,
+        )
+        score = team.play(Recorder(run))["score"]
+        if score >= 100:
+            run.resolve(score)
+        else:
+            run.fail(_reason(score), score=score)
+    return score
+
+
+def _alone(world: World, memory: Memory, task_type: str, variation: int, other: str) -> Game:
+    """Play one test variation without memory, or with what is recalled for another task; it is not recorded."""
+    world.load(task_type, variation)
+    notes = {role: memory.recall(other, role, budget=BUDGET).text if other else "" for role in ROLES}
+    price = sum(map(tokens, notes.values()))
+    return _game(world, notes.__getitem__, task_type, variation, WRONG if other else NONE, price)
+
+
+def _helped(world: World, memory: Memory, task_type: str, variation: int) -> tuple[Game, Recall]:
+    """Play one test variation with what the memory recalls for it; it is recorded and learned from."""
+    query = world.load(task_type, variation)
+    with memory.task(query, agents=AGENTS, source="team", metadata=_facts(task_type)) as run:
+        recalls = {role: run.recall(role, budget=BUDGET) for role in ROLES}
+        price = sum(r.tokens for r in recalls.values())
+        game = _game(world, lambda role: recalls[role].text, task_type, variation, GMEM, price, Recorder(run))
+        if game.score >= 100:
+            run.resolve(game.score)
+        else:
+            run.fail(_reason(game.score), score=game.score)
+    return game, recalls["planner"]
+
+
+def _game(
+    world: World, notes: Notes, task_type: str, variation: int, condition: str, price: int,
+    record: Recorder | None = None,
+) -> Game:  # fmt: skip
+    team = Team(world, notes=notes, most_moves=schedule.NOVICE_MOVES if condition == NONE else schedule.TEAM_MOVES)
+    state = team.play(record) if record is not None else team.play()
+    scores, total = [0], 0.0
+    for line in state["transcript"]:
+        total += line.reward
+        scores.append(round(total))
+    return Game(task_type, variation, condition, max(0, state["score"]), max(scores), state["moves"], price, task_id)
+
+
+def _other_type(memory: Memory, texts: dict[str, str], task_type: str) -> str:
+    """Choose a task text for which the memory recalls nothing of this type: the farthest in the list that will do."""
+    types = list(texts)
+    at = types.index(task_type)
+    for step in range(len(types) // 2, len(types) // 2 + len(types)):
+        text = texts[types[(at + step) % len(types)]]
+        recalled = memory.recall(text, budget=BUDGET)
+        if all(c.task.metadata.get("type") != task_type for c in (*recalled.solved, *recalled.failed)):
+            return text
+    return "something else altogether"
+
+
+def _facts(task_type: str) -> dict[str, str]:
+    return {"environment": "ScienceWorld", "type": task_type}
+
+
+def _reason(score: int) -> str:
+    return "the game was lost for good" if score < 0 else f"the team gave up at {score} of 100"

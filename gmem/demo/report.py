@@ -1,0 +1,143 @@
+"""What the demo shows at its end: a table, a picture, three lessons, one recall explained, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gmem import Lesson, Memory
+from gmem.demo.play import CONDITIONS, GMEM, Game, Results
+from gmem.recall.lines import clean, lesson_line
+from gmem.text import clip
+
+__all__ = ["TEAM", "figures", "learning_curve", "lessons", "picture", "show"]
+
+TEAM = (
+    "The agents know the words and commands of the game and can read notes, but have no language model behind them: "
+    "by themselves they only try commands that sound like the task, and every plan that they follow is an earlier "
+    "run that gmem recalled, put in the words of the new task."
+)
+
+
+def lessons(memory: Memory, count: int = 3) -> list[Lesson]:
+    """Give the lessons with the strongest evidence, as recalls of the latest tasks would deliver them."""
+    found: dict[str, Lesson] = {}
+    for task in memory.tasks(limit=40):
+        for lesson in memory.recall(task.query, insights=20).lessons:
+            found.setdefault(lesson.insight.id, lesson)
+    return sorted(found.values(), key=lambda x: (x.failures[0] - x.successes[0], x.insight.id))[:count]
+
+
+def learning_curve(results: Results) -> dict[str, list[float]]:
+    """Give the mean score after each test game, by condition."""
+    curves = {}
+    for condition in CONDITIONS:
+        total, curve = 0, []
+        for n, game in enumerate(results.of(condition), 1):
+            total += game.score
+            curve.append(round(total / n, 2))
+        curves[condition] = curve
+    return curves
+
+
+def figures(results: Results, memory: Memory, seconds: float) -> dict[str, Any]:
+    """Give everything that the demo measured as plain data."""
+    return {
+        "team": TEAM,
+        "experience": {
+            "expert_runs": len(results.experts),
+            "expert_score": _mean(results.experts),
+            "novice_runs": len(results.novices),
+            "novice_score": _mean([max(0, s) for s in results.novices]),
+        },
+        "conditions": {c: _row(results.of(c)) for c in CONDITIONS},
+        "by_type": {
+            t: {c: _mean([g.score for g in results.of(c) if g.task_type == t]) for c in CONDITIONS}
+            for t in dict.fromkeys(g.task_type for g in results.games)
+        },
+        "learning_curve": learning_curve(results),
+        "lessons": [
+            {"id": x.insight.id, "text": lesson_line(x)[2:], "proofs": list(x.proofs), "taught_by": x.insight.taught_by}
+            for x in lessons(memory)
+        ],
+        "memory": memory.location,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _row(games: Sequence[Game]) -> dict[str, float]:
+    return {
+        "games": len(games),
+        "score": _mean([g.score for g in games]),
+        "best": _mean([g.best for g in games]),
+        "solved": sum(g.score >= 100 for g in games),
+        "moves": _mean([g.moves for g in games]),
+        "memory_tokens": _mean([g.tokens for g in games]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 1) if values else 0.0
+
+
+def picture(results: Results, path: Path) -> None:
+    """Draw the learning curves to a PNG file."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120)
+    for (condition, curve), colour in zip(
+        learning_curve(results).items(), ("0.6", "tab:orange", "tab:blue"), strict=True
+    ):
+        axes.plot(range(1, len(curve) + 1), curve, label=condition, color=colour, linewidth=2)
+    axes.set(
+        xlabel="test tasks played", ylabel="mean score so far", ylim=(0, 100), title="ScienceWorld, tasks never seen"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right")
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def show(console: Console, results: Results, memory: Memory, drawn: Path, seconds: float) -> None:
+    """Print the end of the demo."""
+    found = figures(results, memory, seconds)
+    made = found["experience"]
+    console.print(
+        f"\nExperience: {made['expert_runs']} expert runs (mean score {made['expert_score']}), "
+        f"{made['novice_runs']} novice runs ({made['novice_score']})."
+    )
+    table = Table(title="The same team on tasks that nobody has played")
+    for title in ("", "mean score", "best on the way", "solved", "moves", "tokens of memory a task"):
+        table.add_column(title, justify="left" if not title else "right")
+    for condition, row in found["conditions"].items():
+        table.add_row(
+            condition, f"{row['score']:.1f}", f"{row['best']:.1f}", f"{row['solved']:.0f} of {row['games']:.0f}",
+            f"{row['moves']:.0f}", f"{row['memory_tokens']:,.0f}", style="bold" if condition == GMEM else "",
+        )  # fmt: skip
+    console.print(table)
+    console.print(escape(TEAM), style="dim")
+    console.print("\n[bold]Lessons, and the runs that prove them[/bold]")
+    for lesson in found["lessons"]:
+        console.print(f"  {escape(lesson['text'])}")
+        for proof in lesson["proofs"]:
+            task = memory.get(proof)
+            console.print(f"      {task.outcome} {proof}: {escape(clip(clean(task.query), 80))}", style="dim")
+    query = ""
+    if results.recall is not None:
+        query = clean(results.recall.query)
+        console.print("\n[bold]One recall, explained[/bold]")
+        console.print(escape(str(results.recall.explain())), soft_wrap=True)
+    place = f"--memory {memory.location}"
+    console.print(f"\nLearning curve: {escape(str(drawn))}\nMemory: {escape(memory.location)}; look into it with")
+    for command in (f"gmem tasks {place}", f"gmem insights {place}", f'gmem explain {place} "{query}"'):
+        console.print(f"  {escape(command)}", soft_wrap=True)
+    console.print(f"{seconds:.0f} seconds.", style="dim")
