@@ -172,11 +172,11 @@ def _game(
 ) -> Game:  # fmt: skip
     team = Team(world, notes=notes, most_moves=schedule.NOVICE_MOVES if condition == NONE else schedule.TEAM_MOVES)
     state = team.play(record) if record is not None else team.play()
-    scores, total = [0], 0.0
-    for line in state["transcript"]:
-        total += line.reward
-        scores.append(round(total))
-    return Game(task_type, variation, condition, max(0, state["score"]), max(scores), state["moves"], price, task_id)
+    score = best = state["score"]
+    for line in reversed(state["transcript"]):
+        score -= round(line.reward)
+        best = max(best, score)
+    return Game(task_type, variation, condition, max(0, state["score"]), max(0, best), state["moves"], price)
 
 
 def _other_type(memory: Memory, texts: dict[str, str], task_type: str) -> str:
