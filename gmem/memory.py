@@ -14,6 +14,9 @@ from gmem.errors import InvalidInput
 from gmem.flow import Flow, arun, run
 from gmem.graphs import EmbeddedStore, GraphStore, TeamStats
 from gmem.learn import Distiller, RulesDistiller
+from gmem.learn.by_model import ModelDistiller
+from gmem.llm import ChatModel
+from gmem.meter import Usage
 from gmem.model import Insight, InsightState, Interaction, Notice, Outcome, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.trace import Run
@@ -21,6 +24,7 @@ from gmem.trace import Run
 if TYPE_CHECKING:
     import networkx as nx
     from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import BaseChatModel
 
 __all__ = ["Memory"]
 
@@ -34,7 +38,10 @@ class Memory:
         embedder: `"auto"` (what the memory was made with, else static embeddings if they are
             installed, else words only), `"none"`, `"static"`, `"sentence-transformers/<model>"`,
             `"<provider>:<model>"`, or a LangChain `Embeddings`.
-        distiller: What turns runs into lessons; `"rules"` needs no model.
+        model: Chat model that writes lessons: any LangChain chat model, `"<provider>:<model>"`, or a
+            `gmem.llm.ChatModel` with caps on its use; None for lessons mined without a model.
+        distiller: What turns runs into lessons: `"auto"` (the model if there is one), `"rules"`, or an
+            object of your own.
         settings: Defaults of a recall.
         create: Whether to make a missing file.
 
@@ -60,15 +67,19 @@ class Memory:
         *,
         team: str = "default",
         embedder: str | Embeddings | Embedder | None = "auto",
-        distiller: str | Distiller = "rules",
+        model: str | BaseChatModel | ChatModel | None = None,
+        distiller: str | Distiller = "auto",
         settings: RecallSettings | None = None,
         create: bool = True,
     ) -> None:
         checks.name(team, "team")
-        if distiller == "rules":
-            distiller = RulesDistiller()
+        if isinstance(distiller, str) and distiller not in ("auto", "rules"):
+            raise InvalidInput(f"distiller must be 'auto', 'rules' or a Distiller, not {distiller!r}")
+        self._model = None if model is None else model if isinstance(model, ChatModel) else ChatModel(model)
+        if distiller == "auto" and self._model is not None:
+            distiller = ModelDistiller(self._model)
         elif isinstance(distiller, str):
-            raise InvalidInput(f"distiller must be 'rules' or a Distiller, not {distiller!r}")
+            distiller = RulesDistiller()
         store = location if isinstance(location, GraphStore) else open_store(location, create=create)
         try:
             chosen = resolve(embedder, store.embedder())
@@ -100,6 +111,11 @@ class Memory:
     def embedder(self) -> Embedder | None:
         """The embedder in use; None for words only."""
         return self._engine.embedder
+
+    @property
+    def usage(self) -> Usage:
+        """What the chat model was used for so far; all zero without one."""
+        return self._model.usage if self._model is not None else Usage()
 
     @property
     def notices(self) -> Sequence[Notice]:
