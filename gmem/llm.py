@@ -33,7 +33,7 @@ ANSWER_TOKENS = 1_000
 TIMEOUT = 60.0
 RETRIES = 2
 """Seconds for one request, and how often the provider's own client repeats it, for models made from a name."""
-_REFORMABLE = (400, 404, 415, 422, 501)
+_FORM_UNKNOWN = (400, 415, 422, 501)
 """HTTP answers of servers that do not know the format that they were asked to hold the model to."""
 _PACKAGES = {"azure_openai": "openai", "bedrock": "aws", "bedrock_converse": "aws"}
 """Providers whose package is not called like them."""
@@ -50,6 +50,10 @@ class ModelFailure(ModelError):
     def __init__(self, kind: Literal["failed", "refused", "unusable"], message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class _FormUnknown(Exception):
+    """The server refused a request, maybe since it does not know the form that it named."""
 
 
 class ChatModel:
@@ -151,11 +155,17 @@ class ChatModel:
         yield from call(self.load)
         from gmem import prompts
 
-        read = yield from self._attempt(operation, prompt, form, answer_tokens, repair=False)
-        if read.value is None:
-            left = (room or prompts.LIMIT) - prompt.characters - prompts.form_size(form)
-            again = prompts.repair_prompt(read.text, read.problem, form, left) if read.text else prompt
-            read = yield from self._attempt(operation, again, form, answer_tokens, repair=True)
+        try:
+            read = yield from self._attempt(operation, prompt, form, answer_tokens)
+        except _FormUnknown:
+            read = yield from self._attempt(operation, prompt, form, answer_tokens, held=False)
+            with self._lock:
+                self._unheld.add(form)
+        else:
+            if read.value is None:
+                left = (room or prompts.LIMIT) - prompt.characters - prompts.form_size(form)
+                again = prompts.repair_prompt(read.text, read.problem, form, left) if read.text else prompt
+                read = yield from self._attempt(operation, again, form, answer_tokens, repair=True)
         if read.value is None:
             raise ModelFailure(
                 "unusable",
@@ -166,19 +176,19 @@ class ChatModel:
     # --- one call -------------------------------------------------------------------------------
 
     def _attempt(
-        self, operation: str, prompt: Prompt, form: type[T], answer_tokens: int, *, repair: bool
-    ) -> Flow[Reading[T]]:
+        self, operation: str, prompt: Prompt, form: type[T], answer_tokens: int, *,
+        held: bool = True, repair: bool = False,
+    ) -> Flow[Reading[T]]:  # fmt: skip
         from gmem import answers, prompts
 
-        runnable = self._held(form)
-        if runnable is None:
+        size = prompt.characters + prompts.form_size(form)
+        estimate = tokens(prompt.system) + tokens(prompt.user) + prompts.form_size(form) // 4
+        runnable: Any = self._held(form) if held else None
+        held = runnable is not None
+        if not held:
             runnable, prompt = self._model, prompts.in_words(prompt, form)
-            size = prompt.characters
-        else:
-            size = prompt.characters + prompts.form_size(form)
         told = prompt.messages
         config = {"run_name": f"gmem {operation}", "tags": ["gmem", "nostream"]}  # not into a user's token stream
-        estimate = tokens(prompt.system) + tokens(prompt.user) + (size - prompt.characters + 3) // 4
         booked = Usage(calls=1, repairs=int(repair), prompt_characters=size)
         self._meter.reserve(operation, booked, estimate + answer_tokens)
         used = (0, 0)
@@ -189,10 +199,8 @@ class ChatModel:
                 raw = answers.cut_short(error)
                 if raw is None:
                     used = (0 if _status(error) else estimate, 0)  # a request without a reply may have been served
-                    if _status(error) in _REFORMABLE and not repair and runnable is not self._model:
-                        with self._lock:
-                            self._unheld.add(form)
-                        return answers.Reading(problem=f"the server refused the form (HTTP {_status(error)})")
+                    if held and not repair and _status(error) in _FORM_UNKNOWN:
+                        raise _FormUnknown from error
                     raise ModelFailure("failed", f"{self.name} failed at {operation!r}: {_told(error)}") from error
             message, parsed = answers.unwrapped(raw)
             used = answers.tokens_of(message, estimate)
@@ -255,11 +263,15 @@ def _structured(model: Any, form: type[BaseModel], method: str | None) -> Any:
     try:
         if "strict" in signature(hold).parameters:
             options["strict"] = True
-        return hold(answers.wire_schema(form), **options)
+        chain = hold(answers.wire_schema(form), **options)
     except (NotImplementedError, AttributeError, TypeError, ValueError):
         if method is not None:
             raise InvalidInput(f"{type(model).__name__} cannot be held to a form by method={method!r}") from None
         return None
+    # Only the model of the chain "model, then parser": LangChain's parser takes time quadratic in the
+    # length of an answer that is not JSON (44 s for 60,000 characters), and we read the message ourselves.
+    steps = getattr(getattr(chain, "first", None), "steps__", None)
+    return steps["raw"] if isinstance(steps, Mapping) and set(steps) == {"raw"} else chain
 
 
 # --- what went wrong ------------------------------------------------------------------------------
@@ -268,7 +280,7 @@ def _structured(model: Any, form: type[BaseModel], method: str | None) -> Any:
 def _status(error: BaseException) -> int:
     """Give the HTTP status of a provider's error, 0 if there is none."""
     status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else 0
+    return status if isinstance(status, int) and status >= 400 else 0
 
 
 def _told(error: Exception) -> str:

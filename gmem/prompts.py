@@ -39,8 +39,6 @@ LIMIT = 6_000
 """Characters of prompt, the form of the answer included, to learn from one task with one repair."""
 LESSONS_LIMIT = 4_300
 """Of which the question takes at most so many; the repair of its answer may take the rest."""
-MAX_TEXT = 240
-"""Longest lesson, in characters."""
 _MAX_STEPS = 200
 _MAX_STEP = 2_000
 _KNOWN_ROOM = 700
