@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from gmem.errors import InvalidInput
+from gmem.errors import GmemError, InvalidInput
 from gmem.graphs.base import GraphStore
 from gmem.importers.jsonl import VERSION
 from gmem.model import Interaction, Task, Utterance
@@ -64,7 +66,12 @@ def lines(store: GraphStore, team: str) -> Iterator[dict[str, Any]]:
 
 
 def export_file(
-    store: GraphStore, team: str, path: Path, *, replace: bool = False, progress: Callable[[int, int], None] | None = None
+    store: GraphStore,
+    team: str,
+    path: Path,
+    *,
+    replace: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write every task of a team to a file, gzipped if its name ends in `.gz`.
 
@@ -78,21 +85,31 @@ def export_file(
     """
     if path.exists() and not replace:
         raise InvalidInput(f"{path} exists; choose another name, or replace it with --replace")
-    part = path.with_name(path.name + ".part")
     total = len(store.task_ids(team))
     written = 0
     try:
-        with part.open("wb") as raw:
-            # No name and no time in the head, so that the same memory always gives the same bytes.
-            with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.name.endswith(".gz") else raw as out:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            part = Path(folder) / path.name
+            with _writing(part) as out:
                 for found in lines(store, team):
                     out.write(line(found).encode())
                     written += 1
                     if progress is not None:
                         progress(written, total)
-        part.replace(path)
+            part.replace(path)
+    except GmemError:
+        raise  # some of them are an OSError as well
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return written
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("wb") as raw:
+        if path.name.endswith(".gz"):
+            # No name and no time in the head, so that the same memory always gives the same bytes.
+            with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as out:
+                yield out
+        else:
+            yield raw

@@ -139,7 +139,9 @@ def _blame(found: Mapping[str, Any], draft: Draft) -> tuple[Suspect, ...]:
     return tuple(out)
 
 
-def _say(draft: Draft, messages: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]], literal: bool) -> None:
+def _say(
+    draft: Draft, messages: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]], literal: bool
+) -> None:
     if steps and not messages:
         messages = [m for step in steps for m in _as_messages(step)]
     acted = _match(messages, steps)

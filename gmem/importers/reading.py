@@ -53,7 +53,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             yield raw, raw
             return
         with gzip.GzipFile(fileobj=raw) as content:
-            yield io.BufferedReader(content), raw  # type: ignore[arg-type]
+            yield io.BufferedReader(content), raw
 
 
 def lines(path: Path, watch: Watch = unwatched) -> Iterator[tuple[int, bytes | InvalidInput]]:

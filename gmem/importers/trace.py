@@ -161,7 +161,7 @@ class Draft:
 def outcome_of(value: object) -> Outcome:
     """Read an outcome: success, failure, null, a truth value, or gmem's own words."""
     key = value.strip().lower() if isinstance(value, str) else value
-    if key is not None and not isinstance(key, (str, bool)) or key not in _OUTCOMES:
+    if (key is not None and not isinstance(key, (str, bool))) or key not in _OUTCOMES:
         raise InvalidInput(f"outcome must be success, failure or null, not {value!r}")
     return _OUTCOMES[key]
 

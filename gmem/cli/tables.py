@@ -1,0 +1,223 @@
+"""What the commands print: tables of what is stored.
+
+Everything stored goes through `clean`, which takes out control characters, and into `Text`, which
+reads no markup: a trace can neither steer a terminal nor dress up as gmem's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from gmem.graphs.base import Standing
+from gmem.model import Insight, Interaction, Task, Utterance
+from gmem.recall.lines import clean
+from gmem.text import clip
+
+if TYPE_CHECKING:
+    from gmem.importers import ImportReport
+
+__all__ = [
+    "facts", "import_table", "insight_facts", "insight_table", "plain", "proof_table", "size", "step_table",
+    "task_facts", "task_table",
+]  # fmt: skip
+
+WIDTH = 100
+"""Characters of a text in a table."""
+_COLOURS = {
+    "resolved": "green", "failed": "red", "active": "green", "quarantined": "red", "rebuild": "yellow",
+}  # fmt: skip
+
+
+def plain(text: str, limit: int = 0) -> Text:
+    """Make stored text safe to print, cut to `limit` characters unless that is 0."""
+    safe = clean(text)
+    return Text(clip(safe, limit) if limit else safe, overflow="fold")
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=_COLOURS.get(state, ""))
+
+
+def _table(*columns: str, right: Sequence[str] = (), keep: Sequence[str] = ()) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in (*right, *keep))
+    return table
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """Lay out what is known of one thing, a line a fact; empty facts are left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in rows:
+        shown = value if isinstance(value, Text) else plain(value)
+        if shown.plain.strip():
+            table.add_row(plain(name), shown)
+    return table
+
+
+def size(n: int) -> str:
+    """Write a number of bytes.
+
+    >>> size(2_500_000)
+    '2.5 MB'
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= scale:
+            return f"{n / scale:.1f} {unit}"
+    return f"{n} bytes"
+
+
+def when(at: float) -> str:
+    """Write a time; '' if it is not known."""
+    if not at:
+        return ""
+    try:
+        return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"{at:g} s"
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def task_table(tasks: Sequence[Task]) -> Table:
+    """List tasks."""
+    table = _table("task", "outcome", "score", "steps", "source", "query", right=("score", "steps"), keep=("task",))
+    for t in tasks:
+        score = "" if t.score is None else f"{t.score:g}"
+        table.add_row(
+            plain(t.id), _state(t.outcome), score, str(t.length), plain(t.source, 40), plain(t.query, WIDTH)
+        )  # fmt: skip
+    return table
+
+
+def task_facts(task: Task) -> Table:
+    """Say what is known of one task."""
+    blame = [f"{s.agent} at step {s.seq} ({s.score:.0%}): {s.reason}" for s in task.blame]
+    cost = [f"{task.cost.tokens:,} tokens" if task.cost.tokens else "", _plural(task.cost.calls, "model call")]
+    cost += [f"{task.cost.seconds:g} s" if task.cost.seconds else ""]
+    outcome = _state(task.outcome)
+    if task.score is not None:
+        outcome.append(f", score {task.score:g}")
+    return facts(
+        [
+            ("task", task.id),
+            ("query", task.query),
+            ("context", plain(task.context, 600)),
+            ("outcome", outcome),
+            ("reason", task.reason),
+            ("feedback", task.feedback),
+            ("error", task.error),
+            *(("blame" if not i else "", line) for i, line in enumerate(blame)),
+            ("agents", ", ".join(a if r in ("", a) else f"{a} ({r})" for a, r in sorted(task.agents.items()))),
+            ("cost", ", ".join(filter(None, cost))),
+            ("source", task.source + ("" if task.trust == 1 else f", trusted {task.trust:g}")),
+            ("started", when(task.started)),
+            ("learned", "yes" if task.learned else "no"),
+            *((k, plain(v, 300)) for k, v in sorted(task.metadata.items())),
+        ]
+    )
+
+
+def step_table(task: Task, interaction: Interaction, limit: int) -> Table:
+    """Show the interaction graph of a task, an utterance a line; `*` marks the key steps."""
+    table = _table("step", "agent", "to", "kind", "reward", "builds on", "text", right=("step", "reward"))
+    key, blamed = set(task.key_steps), {s.seq for s in task.blame}
+    for u in interaction.utterances:
+        table.add_row(
+            f"{u.seq}{'*' if u.seq in key else ' '}",
+            plain(u.agent),
+            plain(", ".join(u.to)),
+            u.kind + (" (echo)" if u.echo else ""),
+            "" if u.reward is None else f"{u.reward:g}",
+            _upstream(u),
+            plain(u.content, limit),
+            style="red" if u.seq in blamed else "" if u.seq in key else "dim",
+        )
+    return table
+
+
+def _upstream(u: Utterance) -> str:
+    return ", ".join(map(str, u.inspired_by)) or "-"
+
+
+# --- insights -------------------------------------------------------------------------------------
+
+
+def insight_table(insights: Sequence[tuple[Insight, Standing]]) -> Table:
+    """List insights with their evidence."""
+    table = _table("insight", "state", "for", "against", "lesson", right=("for", "against"), keep=("insight",))
+    for insight, standing in insights:
+        table.add_row(
+            insight.id, _state(insight.state), str(standing.supports), str(standing.contradicts),
+            plain(insight.text, 2 * WIDTH),
+        )  # fmt: skip
+    return table
+
+
+def insight_facts(insight: Insight, standing: Standing, lift: tuple[float, float, float] | None, shown: int) -> Table:
+    """Say what is known of one insight, and why it is believed."""
+    s = standing
+    pairs = [" against ".join(id for id in pair if id) for pair in insight.taught_by]
+    measured = f"not shown to {'enough runs' if shown else 'any run'} yet"
+    if lift is not None:
+        measured = f"{lift[0]:+.2f} [{lift[1]:+.2f}, {lift[2]:+.2f}] over {_plural(shown, 'run')} that were shown it"
+    return facts(
+        [
+            ("insight", insight.id),
+            ("lesson", insight.text),
+            ("advice", "to do" if insight.polarity == "do" else "to avoid"),
+            ("for", ", ".join(insight.audience) or "everybody"),
+            ("state", _state(insight.state)),
+            ("evidence", f"{s.supports} for, {s.contradicts} against"),
+            ("resolved runs", f"{s.successes_followed} of {s.successes} followed it"),
+            ("failed runs", f"{s.failures_followed} of {s.failures} followed it"),
+            ("lift", measured),
+            *(("taught by" if not i else "", pair) for i, pair in enumerate(pairs)),
+            ("pattern", insight.pattern),
+            ("origin", insight.origin),
+            ("learned", when(insight.created)),
+        ]
+    )
+
+
+def proof_table(proofs: Sequence[tuple[str, bool, Task]]) -> Table:
+    """List the runs that say something about an insight: (SUPPORTS or CONTRADICTS, followed it, task)."""
+    table = _table("task", "says", "followed it", "outcome", "query", keep=("task",))
+    for type_, followed, task in proofs:
+        table.add_row(
+            plain(task.id), type_.lower(), "yes" if followed else "no", _state(task.outcome), plain(task.query, WIDTH)
+        )  # fmt: skip
+    return table
+
+
+# --- keeping --------------------------------------------------------------------------------------
+
+
+def import_table(report: ImportReport) -> Table:
+    """Say what an import did, a line a file."""
+    counts = ("added", "resolved", "failed", "unknown", "there already", "refused", "utterances")
+    table = _table("file", "format", *counts, right=counts)
+    for f in report.files:
+        table.add_row(
+            plain(f.path), f.format or "?", str(f.added.total()), *(str(f.added[k]) for k in counts[1:4]),
+            str(f.present), str(len(f.refused)), f"{f.utterances:,}",
+        )  # fmt: skip
+    return table
+
+
+def counted(what: Mapping[str, int]) -> str:
+    """Write counts of several things as one phrase."""
+    return ", ".join(f"{n:,} {name}" for name, n in sorted(what.items()))
+
+
+def _plural(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}" if n else ""
