@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from gmem.errors import GmemError, InvalidInput
 from gmem.graphs.base import GraphStore
@@ -110,6 +110,6 @@ def _writing(path: Path) -> Iterator[IO[bytes]]:
         if path.name.endswith(".gz"):
             # No name and no time in the head, so that the same memory always gives the same bytes.
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as out:
-                yield out
+                yield cast(IO[bytes], out)
         else:
             yield raw

@@ -13,7 +13,6 @@ import click
 
 from gmem import checks
 from gmem.errors import GmemError, InvalidInput, StoreNotFound, UnknownId
-from gmem.recall.lines import clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from gmem.memory import Memory
 
 __all__ = [
-    "Group", "as_json", "bar", "common", "console", "emit", "find", "location", "memory", "say", "show", "store",
-    "team",
+    "Group", "as_json", "bar", "clean", "common", "console", "emit", "find", "location", "memory", "say", "show",
+    "store", "team",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -165,6 +164,13 @@ def find(opened: GraphStore, id: str, kind: str = "task or insight") -> str:
 
 
 # --- output ---------------------------------------------------------------------------------------
+
+
+def clean(text: str) -> str:
+    """Make stored text safe to print on one line; loads the engine only when there is something to print."""
+    from gmem.recall import lines
+
+    return lines.clean(text)
 
 
 def emit(data: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ SHOWN_REFUSALS = 50
 """Refusals that are printed one by one."""
 
 
-@click.command("import")
+@click.command("import", short_help="Learn from traces that were recorded elsewhere.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, path_type=Path))
 @click.option("--format", type=click.Choice(["auto", "jsonl", "whowhen", "ag2"]), default="auto", show_default=True,
               help="What the files hold; auto looks into them.")  # fmt: skip
@@ -64,7 +65,7 @@ def _tell(report: ImportReport) -> None:
     base.say(f"{report.added:,} tasks added, {report.present:,} there already, {len(refused):,} refused.")
 
 
-@click.command()
+@click.command(short_help="Write the tasks as JSONL.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--replace", is_flag=True, help="Replace FILE if it exists.")
 @base.common()
@@ -81,11 +82,10 @@ def export(file: Path | None, replace: bool) -> None:
 
     with base.store() as store:
         if file is None or str(file) == "-":
-            out = click.get_binary_stream("stdout")
-            screen = click.get_text_stream("stdout").isatty()
-            for found in lines(store, base.team()):
-                out.write(line(found, ascii_only=screen).encode())
-            out.flush()
+            screen = sys.stdout.isatty()
+            with click.open_file("-", "wb") as out:
+                for found in lines(store, base.team()):
+                    out.write(line(found, ascii_only=screen).encode())
             return
         with base.bar("Exporting") as tick:
             written = export_file(
@@ -97,7 +97,7 @@ def export(file: Path | None, replace: bool) -> None:
         base.say(f"{written:,} tasks written to {file}.")
 
 
-@click.command()
+@click.command(short_help="Copy a whole memory to another file.")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @base.common()

@@ -9,12 +9,11 @@ import click
 
 from gmem.cli import base
 from gmem.errors import MissingExtra, StoreCorrupt
-from gmem.recall.lines import clean
 
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(short_help="Remove tasks for good.")
 @click.option("--task", default="", metavar="ID", help="One task.")
 @click.option("--agent", default="", metavar="NAME", help="Every task in which this agent took part.")
 @click.option("--source", default="", metavar="NAME", help="Every task from this source.")
@@ -43,7 +42,7 @@ def forget(task: str, agent: str, source: str, everything: bool, yes: bool) -> N
         what = f"task {task}" if task else f"every task of agent {agent}" if agent else ""
         what = what or (f"every task from {source}" if source else f"all {store.stats(base.team()).tasks:,} tasks")
         if not yes:
-            click.confirm(clean(f"Forget {what} of team {base.team()}? This cannot be undone."), abort=True)
+            click.confirm(base.clean(f"Forget {what} of team {base.team()}? This cannot be undone."), abort=True)
         # Forgetting embeds nothing, so it works where the embedding model is not installed.
         engine = Engine(store, base.team(), None, RulesDistiller(), RecallSettings())
         receipt = run(engine.forget(task=task, agent=agent, source=source, everything=everything))
@@ -60,7 +59,7 @@ def forget(task: str, agent: str, source: str, everything: bool, yes: bool) -> N
         )
 
 
-@click.command()
+@click.command(short_help="Learn from tasks that are stored but not learned from.")
 @base.common()
 def learn() -> None:
     """Learn from tasks that were stored but not learned from, and tidy the insights.
@@ -81,7 +80,7 @@ def learn() -> None:
         base.say(notice)
 
 
-@click.command()
+@click.command(short_help="Move to another embedding model.")
 @click.argument("embedder", default="auto")
 @base.common()
 def reembed(embedder: str) -> None:
@@ -114,7 +113,7 @@ def reembed(embedder: str) -> None:
         base.say(f"Moved from {names[0] or 'no model'} to {names[1]}: {vectors:,} vectors.")
 
 
-@click.command()
+@click.command(short_help="Verify the memory, and say what mends it.")
 @base.common()
 def doctor() -> None:
     """Read the whole memory, verify it, and say what is wrong and what mends it.
@@ -189,7 +188,7 @@ def _installed(package: str) -> bool:
         return False
 
 
-@click.command()
+@click.command(short_help="Watch a real team play with and without memory.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-output"),
               show_default=True, help="Folder for the memory and the picture.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A few games only.")

@@ -16,7 +16,7 @@ __all__ = ["COMMANDS"]
 _INSIGHT = re.compile(r"i_[0-9a-f]{1,12}")
 
 
-@click.command()
+@click.command(short_help="What would help with a task.")
 @click.argument("query")
 @click.option("--role", default="", help="Deliver what this role or agent can use.")
 @click.option("--budget", type=click.IntRange(min=0), help="Most tokens to deliver.  [2000]")
@@ -38,7 +38,7 @@ def recall(query: str, role: str, budget: int | None) -> None:
         base.say("Nothing in memory is like this query.")
 
 
-@click.command()
+@click.command(short_help="Why a recall delivers just that, or why an insight is believed.")
 @click.argument("query")
 @click.option("--role", default="", help="As for `gmem recall`.")
 @click.option("--budget", type=click.IntRange(min=0), help="Most tokens to deliver.  [2000]")
@@ -64,7 +64,7 @@ def explain(query: str, role: str, budget: int | None) -> None:
         base.say("Nothing in memory is like this query.")
 
 
-@click.command()
+@click.command(short_help="What the team was asked, newest first.")
 @click.option("--outcome", type=click.Choice(["resolved", "failed", "unknown"]), help="Only tasks that ended so.")
 @click.option("--source", default="", help="Only tasks from this source.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many; 0 for all.")
@@ -94,7 +94,7 @@ def tasks(outcome: Any, source: str, limit: int) -> None:
         base.say("No tasks.")
 
 
-@click.command()
+@click.command(short_help="What the team learned, best supported first.")
 @click.option("--state", type=click.Choice(["candidate", "active", "quarantined", "rebuild", "retired"]),
               help="Only insights in this state.")  # fmt: skip
 @base.common()
@@ -121,7 +121,7 @@ def insights(state: Any) -> None:
         base.say("No insights.")
 
 
-@click.command()
+@click.command(short_help="One task with its interaction graph, or one insight.")
 @click.argument("id")
 @click.option("--full", is_flag=True, help="Do not cut long texts.")
 @base.common()
@@ -181,7 +181,7 @@ def _show_insight(store: Any, id: str) -> None:
     base.show(tables.insight_facts(insight, standing, measured, tally.shown), "", tables.proof_table(proofs))
 
 
-@click.command()
+@click.command(short_help="What the memory holds, counted.")
 @click.option("--all-teams", is_flag=True, help="Every team of the memory.")
 @base.common()
 def stats(all_teams: bool) -> None:
