@@ -13,6 +13,7 @@ from rich.table import Table
 from gmem import Lesson, Memory
 from gmem.demo.play import CONDITIONS, GMEM, Game, Results
 from gmem.recall.lines import clean, lesson_line
+from gmem.stats import fisher
 from gmem.text import clip
 
 __all__ = ["TEAM", "figures", "learning_curve", "lessons", "picture", "show"]
@@ -25,12 +26,17 @@ TEAM = (
 
 
 def lessons(memory: Memory, count: int = 3) -> list[Lesson]:
-    """Give the lessons with the strongest evidence, as recalls of the latest tasks would deliver them."""
+    """Give the lessons that chance explains least, as recalls of the latest tasks would deliver them."""
     found: dict[str, Lesson] = {}
     for task in memory.tasks(limit=40):
         for lesson in memory.recall(task.query, insights=20).lessons:
             found.setdefault(lesson.insight.id, lesson)
-    return sorted(found.values(), key=lambda x: (x.failures[0] - x.successes[0], x.insight.id))[:count]
+    return sorted(found.values(), key=lambda x: (_chance(x), x.insight.id))[:count]
+
+
+def _chance(lesson: Lesson) -> float:
+    (good, successes), (bad, failures) = lesson.successes, lesson.failures
+    return fisher(good, successes - good, bad, failures - bad)
 
 
 def learning_curve(results: Results) -> dict[str, list[float]]:

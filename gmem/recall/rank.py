@@ -14,6 +14,8 @@ __all__ = ["insight_weight", "lift", "relevance", "top"]
 
 UNKNOWN_SHARE = 0.5
 """What the relevance of a task keeps when nobody verified its outcome."""
+MEASURED_BY = 5
+"""Verified runs that a memory must have been shown to, and withheld from, before its lift counts."""
 DENSE_SHARE = 0.5
 """Weight of the cosine beside BM25, where there are vectors."""
 
@@ -65,21 +67,19 @@ def top(
     return found[:k]
 
 
-def lift(tally: Tally, resolved: int, verified: int) -> tuple[float, float, float]:
+def lift(tally: Tally) -> tuple[float, float, float] | None:
     """Measure what showing a memory did: the change in the share of resolved runs, with 95 % bounds.
 
-    The control group is the runs that it was withheld from; where nothing was withheld, all verified
-    runs of the team that were not shown it.
+    Only the runs that it was withheld from by lot are compared with: those that it was not found for
+    were given other tasks, and easier or harder ones.
 
-    Args:
-        tally: How the runs went that were, and were not, shown it.
-        resolved: Resolved runs of the team.
-        verified: Runs of the team with a verified outcome.
+    Returns:
+        The difference and its lower and upper bound, each in [-1, 1]; None unless at least five
+        verified runs were shown it and it was withheld from at least five.
     """
-    if tally.withheld:
-        return difference(tally.shown_resolved, tally.shown, tally.withheld_resolved, tally.withheld)
-    rest, rest_resolved = verified - tally.shown, resolved - tally.shown_resolved
-    return difference(tally.shown_resolved, tally.shown, rest_resolved, rest)
+    if min(tally.shown, tally.withheld) < MEASURED_BY:
+        return None
+    return difference(tally.shown_resolved, tally.shown, tally.withheld_resolved, tally.withheld)
 
 
 def insight_weight(pull: float, supports: int, contradicts: int, lift_low: float, lift_high: float) -> float:

@@ -20,9 +20,9 @@ class Lesson:
         weight: Its rank among the lessons.
         successes: Resolved runs that followed it, of so many resolved runs.
         failures: Failed runs that followed it, of so many failed runs.
-        proofs: Ids of tasks that support it, nearest to the query first.
-        lift: Change of the share of resolved runs when it was shown, with 95 % bounds; None before
-            it was shown in a verified run.
+        proofs: Ids of tasks that support it: resolved ones first, then by nearness to the query.
+        lift: Change of the share of resolved runs when it was shown, with 95 % bounds, against the runs
+            from which it was withheld by lot (`RecallSettings.holdout`); None before that is measured.
     """
 
     insight: Insight

@@ -22,8 +22,6 @@ __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
 
 PROOFS = 3
 """Supporting tasks that are named with a lesson."""
-MEASURED_BY = 5
-"""Verified runs that must have been shown a lesson before its lift counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def traverse(
     """
     candidates = store.candidates(team, terms, vector)
     reached = hits(store, team, candidates, settings, exclude)
-    lessons, dropped = _up(store, team, reached, candidates)
+    lessons, dropped = _up(store, team, reached)
     solved, failed, same = _down(store, team, reached, settings)
     notes = []
     if not len(candidates.ids):
@@ -168,36 +166,31 @@ def _row(candidates: Candidates, id: str) -> int | None:
     return row if row is not None and row < len(candidates.ids) else None
 
 
-def _up(
-    store: GraphStore, team: str, reached: list[Hit], candidates: Candidates
-) -> tuple[list[FoundLesson], list[Row]]:
+def _up(store: GraphStore, team: str, reached: list[Hit]) -> tuple[list[FoundLesson], list[Row]]:
     """Climb from the tasks to the insights that they speak for or against."""
     pull: dict[str, float] = {}
-    proofs: dict[str, list[str]] = {}
+    followed: dict[str, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
     for hit in reached:
         for evidence in store.evidence(team, task_id=hit.id):
-            sign = 1.0 if evidence.type == "SUPPORTS" else -1.0
-            pull[evidence.insight_id] = pull.get(evidence.insight_id, 0.0) + sign * hit.relevance
-            if sign > 0:
-                proofs.setdefault(evidence.insight_id, []).append(hit.id)
-    resolved, failed = int((candidates.outcomes > 0).sum()), int((candidates.outcomes < 0).sum())
+            supports = evidence.type == "SUPPORTS"
+            pull[evidence.insight_id] = pull.get(evidence.insight_id, 0.0) + hit.relevance * (1 if supports else -1)
+            if supports:
+                (followed if evidence.resolved else lacking).setdefault(evidence.insight_id, []).append(hit.id)
     lessons: list[FoundLesson] = []
     dropped: list[Row] = []
     for insight in store.insights(team, sorted(pull), states=("active",)):
         standing = store.standing(team, insight.id)
-        tally = store.tally(team, insight.id)
-        low, high, measured = 0.0, 0.0, None
-        if tally.shown:
-            measured = lift(tally, resolved, resolved + failed)
-            if tally.shown >= MEASURED_BY:
-                _, low, high = measured
+        measured = lift(store.tally(team, insight.id))
+        _, low, high = measured or (0.0, 0.0, 0.0)
         weight = insight_weight(pull[insight.id], standing.supports, standing.contradicts, low, high)
-        path = "up from " + ", ".join(proofs.get(insight.id, ())[:PROOFS])
-        parts = {
-            "pull": pull[insight.id], "supports": standing.supports, "contradicts": standing.contradicts,
-            "lift_low": low, "lift_high": high,
-        }  # fmt: skip
-        why = _against(pull[insight.id], standing, measured if tally.shown >= MEASURED_BY else None)
+        # A success that followed the advice proves more to a reader than a failure that did not.
+        proofs = (*followed.get(insight.id, ()), *lacking.get(insight.id, ()))[:PROOFS]
+        path = "up from " + ", ".join(proofs)
+        parts = {"pull": pull[insight.id], "supports": standing.supports, "contradicts": standing.contradicts}
+        if measured is not None:
+            parts |= {"lift_low": low, "lift_high": high}
+        why = _against(pull[insight.id], standing, measured)
         if why:
             dropped.append(Row(insight.id, "lesson", "dropped", path, weight, 0, why, parts))
             continue
@@ -206,7 +199,7 @@ def _up(
             weight,
             (standing.successes_followed, standing.successes),
             (standing.failures_followed, standing.failures),
-            tuple(proofs.get(insight.id, ())[:PROOFS]),
+            proofs,
             measured,
         )
         lessons.append(FoundLesson(lesson, path, parts))
