@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -49,6 +50,7 @@ def migrate(source: str | Path, target: str | Path, progress: Progress | None = 
             part = Path(folder) / goal.name
             with closing(open_store(source, create=False)) as old:
                 _copy(Path(old.location), part, progress)
+                shutil.copymode(old.location, part)
             sizes = _verified(part, str(source))
             _free(goal)
             part.rename(goal)

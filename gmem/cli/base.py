@@ -200,11 +200,16 @@ def console(*, err: bool = False) -> Console:
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and texts; in a pipe without the blanks that fill their last column."""
+    """Print tables and texts; in a pipe without lines, and without blanks at the ends."""
+    from rich.table import Table
+
     out = console()
     if out.is_terminal:
         out.print(*parts, sep="\n")
         return
+    for part in parts:
+        if isinstance(part, Table):
+            part.box, part.expand = None, False
     with out.capture() as caught:
         out.print(*parts, sep="\n")
     click.echo("\n".join(line.rstrip() for line in caught.get().splitlines()))

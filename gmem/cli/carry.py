@@ -62,7 +62,8 @@ def _tell(report: ImportReport) -> None:
         base.say(f"Refused {r.where}{f' ({r.original})' if r.original else ''}: {r.reason}")
     if len(refused) > SHOWN_REFUSALS:
         base.say(f"... and {len(refused) - SHOWN_REFUSALS:,} more; --json lists all.")
-    base.say(f"{report.added:,} tasks added, {report.present:,} there already, {len(refused):,} refused.")
+    outcomes = ", ".join(f"{sum(f.added[o] for f in report.files):,} {o}" for o in ("resolved", "failed", "unknown"))
+    base.say(f"{report.added:,} tasks added ({outcomes}), {report.present:,} there already, {len(refused):,} refused.")
 
 
 @click.command(short_help="Write the tasks as JSONL.")

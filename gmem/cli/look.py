@@ -162,11 +162,11 @@ def _show_insight(store: Any, id: str) -> None:
 
     team = base.team()
     (insight,) = store.insights(team, [id])
-    standing, tally, stats = store.standing(team, id), store.tally(team, id), store.stats(team)
+    standing, tally = store.standing(team, id), store.tally(team, id)
     evidence = store.evidence(team, insight_id=id)
     proofs = [(e.type, e.followed, t) for e in evidence for t in store.tasks(team, [e.task_id])]
     proofs.sort(key=lambda proof: (proof[0] != "SUPPORTS", proof[2].id))
-    measured = lift(tally, stats.resolved, stats.resolved + stats.failed) if tally.shown else None
+    measured = lift(tally)
     if base.as_json():
         base.emit(
             {
@@ -178,7 +178,7 @@ def _show_insight(store: Any, id: str) -> None:
         return
     from gmem.cli import tables
 
-    base.show(tables.insight_facts(insight, standing, measured, tally.shown), "", tables.proof_table(proofs))
+    base.show(tables.insight_facts(insight, standing, tally, measured), "", tables.proof_table(proofs))
 
 
 @click.command(short_help="What the memory holds, counted.")

@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from gmem.graphs.base import Standing
+from gmem.graphs.base import Standing, Tally
 from gmem.model import Insight, Interaction, Task, Utterance
 from gmem.recall.lines import clean
 from gmem.text import clip
@@ -37,17 +37,26 @@ _COLOURS = {
 def plain(text: str, limit: int = 0) -> Text:
     """Make stored text safe to print, cut to `limit` characters unless that is 0."""
     safe = clean(text)
-    return Text(clip(safe, limit) if limit else safe, overflow="fold")
+    return Text(clip(safe, limit) if limit else safe)
 
 
 def _state(state: str) -> Text:
     return Text(state, style=_COLOURS.get(state, ""))
 
 
-def _table(*columns: str, right: Sequence[str] = (), keep: Sequence[str] = ()) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+def _table(*columns: str, text: str, right: Sequence[str] = (), keep: Sequence[str] = (), cut: bool = True) -> Table:
+    """Make a table whose column `text` takes what the others leave, cut to one line unless `cut` is False."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in (*right, *keep))
+        if column == text:
+            table.add_column(column, ratio=1, min_width=24, no_wrap=cut, overflow="ellipsis" if cut else "fold")
+        else:
+            table.add_column(
+                column,
+                justify="right" if column in right else "left",
+                no_wrap=column in (*right, *keep),
+                overflow="fold",
+            )
     return table
 
 
@@ -55,7 +64,7 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Lay out what is known of one thing, a line a fact; empty facts are left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows:
         shown = value if isinstance(value, Text) else plain(value)
         if shown.plain.strip():
@@ -90,11 +99,12 @@ def when(at: float) -> str:
 
 def task_table(tasks: Sequence[Task]) -> Table:
     """List tasks."""
-    table = _table("task", "outcome", "score", "steps", "source", "query", right=("score", "steps"), keep=("task",))
+    table = _table("task", "outcome", "score", "steps", "source", "query", text="query",
+                   right=("score", "steps"), keep=("task", "outcome"))  # fmt: skip
     for t in tasks:
         score = "" if t.score is None else f"{t.score:g}"
         table.add_row(
-            plain(t.id), _state(t.outcome), score, str(t.length), plain(t.source, 40), plain(t.query, WIDTH)
+            plain(t.id), _state(t.outcome), score, str(t.length), plain(t.source, 24), plain(t.query, 2 * WIDTH)
         )  # fmt: skip
     return table
 
@@ -129,15 +139,17 @@ def task_facts(task: Task) -> Table:
 
 def step_table(task: Task, interaction: Interaction, limit: int) -> Table:
     """Show the interaction graph of a task, an utterance a line; `*` marks the key steps."""
-    table = _table("step", "agent", "to", "kind", "reward", "builds on", "text", right=("step", "reward"))
+    rewarded = ("reward",) if any(u.reward is not None for u in interaction.utterances) else ()
+    columns = ("step", "agent", "kind", *rewarded, "builds on", "text")
+    table = _table(*columns, text="text", right=("step", "reward"), keep=("kind",), cut=limit > 0)
     key, blamed = set(task.key_steps), {s.seq for s in task.blame}
     for u in interaction.utterances:
+        reward = ["" if u.reward is None else f"{u.reward:g}"] if rewarded else []
         table.add_row(
             f"{u.seq}{'*' if u.seq in key else ' '}",
-            plain(u.agent),
-            plain(", ".join(u.to)),
+            plain(u.agent + (f" > {', '.join(u.to)}" if u.to else "")),
             u.kind + (" (echo)" if u.echo else ""),
-            "" if u.reward is None else f"{u.reward:g}",
+            *reward,
             _upstream(u),
             plain(u.content, limit),
             style="red" if u.seq in blamed else "" if u.seq in key else "dim",
@@ -154,7 +166,8 @@ def _upstream(u: Utterance) -> str:
 
 def insight_table(insights: Sequence[tuple[Insight, Standing]]) -> Table:
     """List insights with their evidence."""
-    table = _table("insight", "state", "for", "against", "lesson", right=("for", "against"), keep=("insight",))
+    table = _table("insight", "state", "for", "against", "lesson", text="lesson",
+                   right=("for", "against"), keep=("insight",), cut=False)  # fmt: skip
     for insight, standing in insights:
         table.add_row(
             insight.id, _state(insight.state), str(standing.supports), str(standing.contradicts),
@@ -163,13 +176,16 @@ def insight_table(insights: Sequence[tuple[Insight, Standing]]) -> Table:
     return table
 
 
-def insight_facts(insight: Insight, standing: Standing, lift: tuple[float, float, float] | None, shown: int) -> Table:
+def insight_facts(insight: Insight, standing: Standing, tally: Tally, lift: tuple[float, float, float] | None) -> Table:
     """Say what is known of one insight, and why it is believed."""
     s = standing
     pairs = [" against ".join(id for id in pair if id) for pair in insight.taught_by]
-    measured = f"not shown to {'enough runs' if shown else 'any run'} yet"
+    measured = f"not measured yet; shown to {tally.shown:,} runs, withheld from {tally.withheld:,}"
     if lift is not None:
-        measured = f"{lift[0]:+.2f} [{lift[1]:+.2f}, {lift[2]:+.2f}] over {_plural(shown, 'run')} that were shown it"
+        measured = (
+            f"{lift[0]:+.2f} [{lift[1]:+.2f}, {lift[2]:+.2f}]; shown to {tally.shown:,} runs, "
+            f"withheld from {tally.withheld:,}"
+        )
     return facts(
         [
             ("insight", insight.id),
@@ -191,11 +207,10 @@ def insight_facts(insight: Insight, standing: Standing, lift: tuple[float, float
 
 def proof_table(proofs: Sequence[tuple[str, bool, Task]]) -> Table:
     """List the runs that say something about an insight: (SUPPORTS or CONTRADICTS, followed it, task)."""
-    table = _table("task", "says", "followed it", "outcome", "query", keep=("task",))
+    table = _table("task", "says", "followed it", "outcome", "query", text="query", keep=("task",))
     for type_, followed, task in proofs:
-        table.add_row(
-            plain(task.id), type_.lower(), "yes" if followed else "no", _state(task.outcome), plain(task.query, WIDTH)
-        )  # fmt: skip
+        shown = "yes" if followed else "no"
+        table.add_row(plain(task.id), type_.lower(), shown, _state(task.outcome), plain(task.query, 2 * WIDTH))
     return table
 
 
@@ -204,13 +219,11 @@ def proof_table(proofs: Sequence[tuple[str, bool, Task]]) -> Table:
 
 def import_table(report: ImportReport) -> Table:
     """Say what an import did, a line a file."""
-    counts = ("added", "resolved", "failed", "unknown", "there already", "refused", "utterances")
-    table = _table("file", "format", *counts, right=counts)
+    counts = ("added", "there already", "refused", "utterances")
+    table = _table("file", "format", *counts, text="file", right=counts, cut=False)
     for f in report.files:
-        table.add_row(
-            plain(f.path), f.format or "?", str(f.added.total()), *(str(f.added[k]) for k in counts[1:4]),
-            str(f.present), str(len(f.refused)), f"{f.utterances:,}",
-        )  # fmt: skip
+        numbers = (f.added.total(), f.present, len(f.refused), f.utterances)
+        table.add_row(plain(f.path), f.format or "?", *(f"{n:,}" for n in numbers))
     return table
 
 
