@@ -38,10 +38,18 @@ def import_(files: tuple[Path, ...], format: str, source: str, embedder: str) ->
     """
     from gmem.importers import import_files
 
-    with base.memory(create=True, embedder=embedder) as memory, base.bar("Importing") as tick:
-        report = import_files(
-            memory, files, lambda done, total, seen: tick(done, total, f"{seen:,} tasks"), format=format, source=source
-        )
+    try:
+        with base.memory(create=True, embedder=embedder) as memory, base.bar("Importing") as tick:
+            report = import_files(
+                memory,
+                files,
+                lambda done, total, seen: tick(done, total, f"{seen:,} tasks"),
+                format=format,
+                source=source,
+            )
+    except KeyboardInterrupt:
+        click.echo("Stopped. What was imported is kept, and the same command goes on from there.", err=True)
+        raise
     _tell(report)
     if not report.added + report.present:
         click.get_current_context().exit(1)

@@ -44,7 +44,7 @@ def _state(state: str) -> Text:
     return Text(state, style=_COLOURS.get(state, ""))
 
 
-def _table(*columns: str, text: str, right: Sequence[str] = (), keep: Sequence[str] = (), cut: bool = True) -> Table:
+def _table(*columns: str, text: str, right: Sequence[str] = (), wrap: Sequence[str] = (), cut: bool = True) -> Table:
     """Make a table whose column `text` takes what the others leave, cut to one line unless `cut` is False."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
     for column in columns:
@@ -54,7 +54,7 @@ def _table(*columns: str, text: str, right: Sequence[str] = (), keep: Sequence[s
             table.add_column(
                 column,
                 justify="right" if column in right else "left",
-                no_wrap=column in (*right, *keep),
+                no_wrap=column not in wrap,
                 overflow="fold",
             )
     return table
@@ -100,7 +100,7 @@ def when(at: float) -> str:
 def task_table(tasks: Sequence[Task]) -> Table:
     """List tasks."""
     table = _table("task", "outcome", "score", "steps", "source", "query", text="query",
-                   right=("score", "steps"), keep=("task", "outcome"))  # fmt: skip
+                   right=("score", "steps"), wrap=("source",))  # fmt: skip
     for t in tasks:
         score = "" if t.score is None else f"{t.score:g}"
         table.add_row(
@@ -141,7 +141,7 @@ def step_table(task: Task, interaction: Interaction, limit: int) -> Table:
     """Show the interaction graph of a task, an utterance a line; `*` marks the key steps."""
     rewarded = ("reward",) if any(u.reward is not None for u in interaction.utterances) else ()
     columns = ("step", "agent", "kind", *rewarded, "builds on", "text")
-    table = _table(*columns, text="text", right=("step", "reward"), keep=("kind",), cut=limit > 0)
+    table = _table(*columns, text="text", right=("step", "reward"), wrap=("agent",), cut=limit > 0)
     key, blamed = set(task.key_steps), {s.seq for s in task.blame}
     for u in interaction.utterances:
         reward = ["" if u.reward is None else f"{u.reward:g}"] if rewarded else []
@@ -167,7 +167,7 @@ def _upstream(u: Utterance) -> str:
 def insight_table(insights: Sequence[tuple[Insight, Standing]]) -> Table:
     """List insights with their evidence."""
     table = _table("insight", "state", "for", "against", "lesson", text="lesson",
-                   right=("for", "against"), keep=("insight",), cut=False)  # fmt: skip
+                   right=("for", "against"), cut=False)  # fmt: skip
     for insight, standing in insights:
         table.add_row(
             insight.id, _state(insight.state), str(standing.supports), str(standing.contradicts),
@@ -207,7 +207,7 @@ def insight_facts(insight: Insight, standing: Standing, tally: Tally, lift: tupl
 
 def proof_table(proofs: Sequence[tuple[str, bool, Task]]) -> Table:
     """List the runs that say something about an insight: (SUPPORTS or CONTRADICTS, followed it, task)."""
-    table = _table("task", "says", "followed it", "outcome", "query", text="query", keep=("task",))
+    table = _table("task", "says", "followed it", "outcome", "query", text="query")
     for type_, followed, task in proofs:
         shown = "yes" if followed else "no"
         table.add_row(plain(task.id), type_.lower(), shown, _state(task.outcome), plain(task.query, 2 * WIDTH))
