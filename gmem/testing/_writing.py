@@ -235,7 +235,10 @@ class WritingTests(Suite):
         self, store: GraphStore, again: Callable[[], GraphStore]
     ) -> None:
         teach(store, ["a", "b", "c"], vectors=True)
-        changed = example_task("a", query="quite other words", outcome="failed", learned=True, trust=0.5, length=7)
+        assert store.stats("team").utterances == 9  # whatever the store has cached by now must change, too
+        changed = example_task(
+            "a", query="water, water for other words", outcome="failed", learned=True, trust=0.5, length=7
+        )
         store.write([Batch("team", "change", tasks=[changed], similar=[similar("a", "c")])])
         here = read_everything(store)
         assert store.task_ids("team") == ["a", "b", "c"]

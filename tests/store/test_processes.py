@@ -19,6 +19,7 @@ from filelock import FileLock
 from gmem.errors import GmemError, InvalidInput, StoreBusy, StoreError, StoreFull
 from gmem.graphs import Batch, EmbeddedStore
 from gmem.graphs._transaction import Transaction
+from gmem.graphs._writing import carry_out
 from gmem.model import Evidence
 from gmem.testing import (
     EXAMPLE_MODEL,
@@ -155,6 +156,25 @@ def test_a_closed_store_does_not_mind_a_fork(path: Path) -> None:
     store = EmbeddedStore(path)
     store.close()
     _join(_in_child(lambda: None))
+
+
+@needs_fork
+def test_no_connection_crosses_a_fork(store: EmbeddedStore) -> None:
+    store.write([example_batch("a")])
+    assert store.task_ids("team") == ["a"]
+    file = store._file
+    mine = file._reader, file._writer
+    assert None not in mine
+
+    def child() -> None:
+        assert file._reader is None
+        assert file._writer is None
+        assert store.task_ids("team") == ["a"]
+        store.close()
+
+    _join(_in_child(child))
+    assert store.write([example_batch("b")]) == [True]
+    assert store.task_ids("team") == ["a", "b"]
 
 
 def test_two_stores_on_one_file_see_each_other(store: EmbeddedStore, path: Path) -> None:
@@ -319,7 +339,7 @@ def test_a_load_that_breaks_off_half_way_is_done_again(store: EmbeddedStore, pat
 def test_calls_that_wait_share_one_commit_and_fail_alone(
     store: EmbeddedStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gmem.graphs._record.GROUP", 6)
+    monkeypatch.setattr("gmem.graphs._record.GROUP", 5)
     results: dict[int, object] = {}
 
     def work(number: int) -> None:
@@ -331,6 +351,13 @@ def test_calls_that_wait_share_one_commit_and_fail_alone(
         except GmemError as error:
             results[number] = type(error)
 
+    carried_out = []
+
+    def noted(tx: Transaction, batch: Batch) -> bool:
+        carried_out.append(batch.op_id)
+        return carry_out(tx, batch)
+
+    monkeypatch.setattr("gmem.graphs._embedded.carry_out", noted)
     commits = 0
     commit = store._file._commit
 
@@ -340,16 +367,18 @@ def test_calls_that_wait_share_one_commit_and_fail_alone(
         commit(group)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store._file, "_commit", counted)
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(12)]
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(11)]
     with store._file._write_lock:
         for thread in threads:
             thread.start()
-        while len(store._file._waiting) < 12:
+        while len(store._file._waiting) < 11:
             time.sleep(0.001)
+        work(11)  # this thread has the lock, so it leads, though it came last
     for thread in threads:
         thread.join()
     assert results == {n: InvalidInput if n % 3 == 0 else [True, True] for n in range(12)}
     assert commits <= 4
+    assert len(carried_out) == len(set(carried_out)) == 12 * 2 + 4  # nobody's work was done twice
     assert sorted(store.task_ids("team")) == sorted(f"t{n}" for n in range(12) if n % 3)
     assert len(store.insights("team")) == 8
     assert store.check() == []

@@ -213,6 +213,18 @@ def test_forgotten_text_is_nowhere_left(tmp_path: Path) -> None:
     assert canary not in _raw(tmp_path, path.name)
 
 
+def test_forgotten_text_is_overwritten_even_without_compacting(tmp_path: Path) -> None:
+    path = tmp_path / "memory.gmem"
+    store = EmbeddedStore(path)
+    store.write([example_batch("secret", query=f"about {CANARY}"), *(example_batch(f"t{n}") for n in range(9))])
+    store.close()
+    assert CANARY.encode() in path.read_bytes()
+    store = EmbeddedStore(path)
+    store.write([Batch("team", "forget", forget_tasks=["secret"])])
+    store.close()
+    assert CANARY.encode() not in path.read_bytes()
+
+
 def _chunks(content: bytes) -> Iterator[bytes]:
     """Give what may be a compressed conversation, wherever one may begin."""
     start = content.find(b"\x78\x9c")

@@ -28,7 +28,7 @@ from gmem.testing import (
 TEAMS = st.sampled_from(["a", "ab", "A", "a%"])
 IDS = st.sampled_from(["1", "12", "é", "1 2"])
 OUTCOMES = st.sampled_from(["resolved", "failed", "unknown"])
-QUERIES = st.sampled_from(["boil water", "boil the red water", "plant a seed", "?", ""])
+QUERIES = st.sampled_from(["boil water", "boil red water, water, water", "seed seed", "?", ""])
 
 
 class Team:
