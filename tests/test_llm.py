@@ -19,7 +19,7 @@ from chat_server import KEY, USAGE, ChatServer, Client, Reply, content, refusal,
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel
 
 from gmem import answers
@@ -454,6 +454,26 @@ class Odd(FakeListChatModel):
 
 def test_what_a_provider_parsed_itself_is_taken(finish: Callable[[Flow[Any]], Any]) -> None:
     assert finish(ChatModel(Odd(responses=[TEXT])).ask("distil", PROMPT, Lessons)) == PARSED
+
+
+class OneWay(FakeListChatModel):
+    """A model that can be asked in one of the two ways only."""
+
+    way: str
+
+    def _call(self, *args: Any, **kwargs: Any) -> str:
+        assert self.way == "sync"
+        return super()._call(*args, **kwargs)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        assert self.way == "async"
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(TEXT))])
+
+
+def test_blocking_use_invokes_and_awaited_use_awaits_the_model_itself() -> None:
+    assert run(ChatModel(OneWay(responses=[TEXT], way="sync")).ask("distil", PROMPT, Lessons)) == PARSED
+    awaited = ChatModel(OneWay(responses=[], way="async")).ask("distil", PROMPT, Lessons)
+    assert asyncio.run(arun(awaited)) == PARSED
 
 
 class Broken(FakeListChatModel):
