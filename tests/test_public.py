@@ -33,7 +33,7 @@ LAYERS = [
     ["trace"],
     ["engine"],
     ["memory"],
-    ["export", "importers", "adapters", "testing"],
+    ["export", "migrate", "importers", "adapters", "testing"],
     ["demo", "cli", "__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
