@@ -43,7 +43,7 @@ _MAX_STEPS = 200
 _MAX_STEP = 2_000
 _KNOWN_ROOM = 700
 _KNOWN_WIDTH = 200
-_STEP_WIDTH = 180
+_STEP_WIDTHS = (600, 400, 260, 180)
 _QUERY_WIDTH = 220
 _REASON_WIDTH = 160
 _TEAM_WIDTH = 160
@@ -274,7 +274,7 @@ def _steps(task: Task, interaction: Interaction) -> list[tuple[int, str]]:
             if i < _MAX_STEPS // 4 or i >= len(chosen) - _MAX_STEPS * 3 // 4 or u.seq in suspects
         ]  # fmt: skip
     chosen = [replace(u, content=clip(unfence(u.content), _MAX_STEP)) for u in chosen]
-    return [(seq, clip(_harmless(line), _STEP_WIDTH)) for seq, line in step_lines(chosen)]
+    return [(seq, clip(_harmless(line), _STEP_WIDTHS[0])) for seq, line in step_lines(chosen)]
 
 
 def _share(room: int, wanted: Sequence[int]) -> list[int]:
@@ -289,12 +289,15 @@ def _share(room: int, wanted: Sequence[int]) -> list[int]:
 def _excerpt(task: Task, steps: Sequence[tuple[int, str]], room: int) -> list[str]:
     """Choose the steps that say most, within so many characters; what is left out is marked.
 
-    The suspected step comes first, then the end, the beginning, and the rest from the end backwards,
-    since what decides is nearer to the end.
+    All of them, at the greatest width at which they fit, or else some at the smallest: the suspected
+    step, the end, the beginning, and the rest from the end backwards, since what decides is nearer to
+    the end.
     """
     gap = len(_GAP) + 1
-    if sum(len(line) + 1 for _, line in steps) <= room:
-        return [line for _, line in steps]
+    for width in _STEP_WIDTHS:
+        lines = [clip(line, width) for _, line in steps]
+        if sum(len(line) + 1 for line in lines) <= room:
+            return lines
     suspects = {s.seq for s in task.blame[:1]}
     order = sorted(
         range(len(steps)),
@@ -303,13 +306,13 @@ def _excerpt(task: Task, steps: Sequence[tuple[int, str]], room: int) -> list[st
     chosen: set[int] = set()
     left = room
     for i in order:
-        cost = len(steps[i][1]) + 1 + gap  # each chosen step may have a gap before it, and one is at the end
+        cost = len(lines[i]) + 1 + gap  # each chosen step may have a gap before it, and one is at the end
         if cost > left - gap:
             break
         chosen.add(i)
         left -= cost
     out: list[str] = []
-    for i, (_, line) in enumerate(steps):
+    for i, line in enumerate(lines):
         if i in chosen:
             out.append(line)
         elif not out or out[-1] != _GAP:

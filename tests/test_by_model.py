@@ -372,6 +372,16 @@ def test_of_a_long_run_the_suspect_the_end_and_the_beginning_stay() -> None:
     assert "[...]" in user and "Suspect: step 120, it forgot the salt" in user
 
 
+def test_few_steps_are_quoted_at_length_and_many_in_short() -> None:
+    def widest(steps: int) -> int:
+        task, trace = scene(["word " * 100] * steps)
+        user = ask_about(replace(CONTRAST, task=task, interaction=trace, rival=None))
+        assert user.count("ann ->") == steps
+        return max(len(line) for line in user.split("\n") if "ann ->" in line)
+
+    assert widest(4) > 400 > 260 >= widest(8) > 180 >= widest(12)
+
+
 def test_room_that_one_run_leaves_is_the_others() -> None:
     long = scene([f"step {i} " + "word " * 20 for i in range(60)])
     short = scene(["Wash.", "Cook."], outcome="resolved")
