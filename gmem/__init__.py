@@ -5,13 +5,16 @@
 
 from gmem.engine import Receipt
 from gmem.graphs import GraphStore
+from gmem.llm import ChatModel
 from gmem.memory import Memory
-from gmem.model import Evidence, Insight, Interaction, Task, Utterance
+from gmem.meter import Usage
+from gmem.model import Evidence, Insight, Interaction, Notice, Task, Utterance
 from gmem.recall import Case, Explanation, Lesson, Recall, RecallSettings
 from gmem.trace import Run
 
 __all__ = [
     "Case",
+    "ChatModel",
     "Evidence",
     "Explanation",
     "GraphStore",
@@ -19,11 +22,13 @@ __all__ = [
     "Interaction",
     "Lesson",
     "Memory",
+    "Notice",
     "Recall",
     "RecallSettings",
     "Receipt",
     "Run",
     "Task",
+    "Usage",
     "Utterance",
 ]
 __version__ = "0.1.0"

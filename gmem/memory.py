@@ -118,6 +118,11 @@ class Memory:
         return self._model.usage if self._model is not None else Usage()
 
     @property
+    def usage_by_operation(self) -> dict[str, Usage]:
+        """The same, by what the model was asked for."""
+        return self._model.usage_by_operation if self._model is not None else {}
+
+    @property
     def notices(self) -> Sequence[Notice]:
         """What a person should know of the last learned runs, oldest first; also logged."""
         return tuple(self._engine.notices)

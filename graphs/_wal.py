@@ -7,7 +7,8 @@ told apart, because every frame continues the checksum of the frame before it: w
 write behind the break is continued by another one, it was acknowledged and is now lost.
 
 What cannot be told apart is damage to the very last write from that write having been torn; there,
-as in SQLite itself, the write is gone as a whole.
+as in SQLite itself, the write is gone as a whole, and with it the one before where the damage is in
+the mark that ends that one.
 """
 
 from __future__ import annotations

@@ -265,8 +265,8 @@ def insight(**kwargs: Any) -> Insight:
         ("retired", "act|x", Standing(20, 18, 20, 2), "active"),
         ("quarantined", "act|x", Standing(20, 20, 20, 0), "quarantined"),
         ("rebuild", "act|x", Standing(6, 6, 4, 0), "active"),
-        ("candidate", "", Standing(2, 2, 0, 0), "active"),
-        ("candidate", "", Standing(1, 1, 0, 0), "candidate"),
+        ("candidate", "", Standing(3, 3, 0, 0), "active"),
+        ("candidate", "", Standing(1, 1, 1, 0), "candidate"),
         ("active", "", Standing(2, 0, 2, 2), "retired"),
     ],
     ids=range(9),
@@ -284,7 +284,7 @@ def test_written_lessons_that_say_the_same_are_found() -> None:
 
 
 def test_consolidation_merges_and_moves_the_evidence(words: gmem.Memory, do: Any) -> None:
-    first, second = play(words, "leek"), play(words, "onion")
+    first, second, third = play(words, "leek"), play(words, "onion"), play(words, "kale")
     from gmem.graphs import Batch
     from gmem.model import Evidence
 
@@ -296,14 +296,14 @@ def test_consolidation_merges_and_moves_the_evidence(words: gmem.Memory, do: Any
                 "blue",
                 "by hand",
                 insights=[a, b],
-                evidence=[Evidence(first.id, "i_a", True, True), Evidence(second.id, "i_b", True, True)],
+                evidence=[Evidence(t.id, i, True, True) for t, i in ((first, "i_a"), (second, "i_b"), (third, "i_b"))],
             )
         ]
     )
     assert do(words, "consolidate") == ("i_b",)
     (kept,) = words.insights()
-    assert {e.task_id for e in words.store.evidence("blue", insight_id=kept.id)} == {first.id, second.id}
-    assert do(words, "consolidate") == ("i_a",)  # with both supports it becomes active
+    assert {e.task_id for e in words.store.evidence("blue", insight_id=kept.id)} == {first.id, second.id, third.id}
+    assert do(words, "consolidate") == ("i_a",)  # with all their supports it becomes active
     assert words.insights()[0].state == "active" and do(words, "consolidate") == ()
 
 

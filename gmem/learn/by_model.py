@@ -11,7 +11,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from gmem.flow import Flow, call
 from gmem.graphs.base import Standing
 from gmem.ids import insight_id
 from gmem.learn.contrast import Contrast, Distiller, Lessons
+from gmem.learn.lifecycle import same_lesson
 from gmem.learn.patterns import follows
 from gmem.learn.rules import RulesDistiller
 from gmem.llm import ChatModel, ModelFailure
@@ -30,7 +30,7 @@ from gmem.text import overlap, words
 if TYPE_CHECKING:
     from gmem.prompts import Operation
 
-__all__ = ["ModelDistiller", "lessons_of", "same_lesson"]
+__all__ = ["ModelDistiller", "lessons_of"]
 
 OPERATION = "distil"
 """Name under which the model's calls are counted."""
@@ -38,14 +38,11 @@ MAX_ADDED = 3
 MAX_OPERATIONS = 12
 MAX_LENGTH = 240
 MIN_WORDS = 3
-SAME = 0.85
-"""Share of common words from which two lessons say the same."""
 KEPT = 0.3
 """Share of its words that a reworded lesson must keep; else it would take another lesson's evidence."""
 _REMEMBERED = 64
 _FAILURE_HOLDS = 60.0
 """Seconds for which a model that failed at a task is not asked about that task again."""
-_NEGATIONS = frozenset(("not", "no", "never", "without", "avoid", "don", "doesn", "cannot", "nor", "unless", "except"))
 _ID = re.compile(r"\b[tir]_[0-9a-f]{8,}\b")
 _MARKUP = re.compile(r"gmem-memory|\u2039|<[/|]?\w|```|\[memory\b", re.IGNORECASE)
 
@@ -278,18 +275,3 @@ def _checked(text: str, ids: Sequence[str]) -> tuple[str, str]:
     if _MARKUP.search(line) or _MARKUP.search(text):
         return line, "its text holds marks of a prompt"
     return line, ""
-
-
-def same_lesson(a: str, b: str) -> bool:
-    """Tell whether two texts give the same advice in nearly the same words.
-
-    They must share their words and mostly their order, and differ in no negation: "before A do B" and
-    "before B do A" are made of the same words.
-    """
-    left, right = words(a), words(b)
-    if left == right:
-        return True
-    both, either = set(left) & set(right), set(left) | set(right)
-    if not either or len(both) / len(either) < SAME or (either - both) & _NEGATIONS:
-        return False
-    return SequenceMatcher(None, left, right, autojunk=False).ratio() >= SAME

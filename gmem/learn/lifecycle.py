@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from gmem.graphs.base import Standing
 from gmem.model import Insight, InsightState
 from gmem.stats import fisher
 from gmem.text import words
 
-__all__ = ["duplicates", "state_of"]
+__all__ = ["duplicates", "same_lesson", "state_of"]
 
-PROMOTED_BY = 2
-"""Verified runs that must support a written lesson before it is recalled."""
+PROMOTED_BY = 3
+"""Verified runs that must support a written lesson before it is recalled: more than the pair that taught it."""
 JUDGED_BY = 4
 """Verified runs that must have said something before a lesson can be retired."""
 CHANCE = 0.05
@@ -21,6 +22,7 @@ REFUTED = 0.3
 """And one whose evidence chance gives more often than this is retired."""
 SAME = 0.85
 """Share of common words from which two lessons of the same polarity are one."""
+_NEGATIONS = frozenset(("not", "no", "never", "without", "avoid", "don", "doesn", "cannot", "nor", "unless", "except"))
 
 
 def state_of(insight: Insight, standing: Standing) -> InsightState:
@@ -61,7 +63,6 @@ def duplicates(insights: Sequence[Insight]) -> list[tuple[Insight, Insight]]:
         Pairs (kept, merged away), the older one kept; each insight is merged away at most once.
     """
     written = sorted((i for i in insights if not i.pattern), key=lambda i: (i.created, i.id))
-    bags = {i.id: set(words(i.text)) for i in written}
     out: list[tuple[Insight, Insight]] = []
     gone: set[str] = set()
     for at, kept in enumerate(written):
@@ -70,9 +71,22 @@ def duplicates(insights: Sequence[Insight]) -> list[tuple[Insight, Insight]]:
         for other in written[at + 1 :]:
             if other.id in gone or other.polarity != kept.polarity or other.audience != kept.audience:
                 continue
-            both = len(bags[kept.id] & bags[other.id])
-            either = len(bags[kept.id] | bags[other.id])
-            if either and both / either >= SAME:
+            if same_lesson(kept.text, other.text):
                 gone.add(other.id)
                 out.append((kept, other))
     return out
+
+
+def same_lesson(a: str, b: str) -> bool:
+    """Tell whether two texts give the same advice in nearly the same words.
+
+    They must share their words and mostly their order, and differ in no negation: "before A do B" and
+    "before B do A" are made of the same words.
+    """
+    left, right = words(a), words(b)
+    if left == right:
+        return True
+    both, either = set(left) & set(right), set(left) | set(right)
+    if not either or len(both) / len(either) < SAME or (either - both) & _NEGATIONS:
+        return False
+    return SequenceMatcher(None, left, right, autojunk=False).ratio() >= SAME
