@@ -96,7 +96,7 @@ def trace(found: Mapping[str, Any], where: str) -> Trace:
         source=text_of(found.get("source"), "source") or "jsonl",
         query=query,
         said=tuple(draft.said),
-        context="" if context.strip() == query.strip() else context,
+        context="" if own is None and context.strip() == query.strip() else context,
         outcome=outcome,
         score=found.get("reward") if score is None else score,
         reason=reason,
