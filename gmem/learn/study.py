@@ -85,6 +85,10 @@ class Scholar:
             contrast = yield from call(self._contrast, task, interaction, candidates)
             known = list(contrast.known)
             lessons = yield from self.distiller.distil(contrast)
+            met = yield from call(self._met, task.team, lessons.insights, known)
+            known += met
+            old = {insight.id for insight, _ in met}
+            lessons = replace(lessons, insights=tuple(i for i in lessons.insights if i.id not in old))
         evidence = {(e.task_id, e.insight_id): e for e in lessons.evidence}
         if verified:
             for e in evidence_of(task.id, task.outcome == "resolved", self._profile(task, interaction),
@@ -149,6 +153,21 @@ class Scholar:
         states: tuple[InsightState, ...] = ("candidate", "active", "rebuild")
         found = self._store.insights(task.team, list(ids), states=states)[:REVIEWED]
         return [(i, self._store.standing(task.team, i.id)) for i in found]
+
+    def _met(
+        self, team: str, taught: Sequence[Insight], known: Sequence[tuple[Insight, Standing]]
+    ) -> list[tuple[Insight, Standing]]:
+        """Give the insights that were taught as new, but that runs far from this one had taught before."""
+        near = {insight.id for insight, _ in known}
+        met = []
+        for insight in taught:
+            if insight.version == 1 and insight.id not in near:
+                try:
+                    (stored,) = self._store.insights(team, [insight.id])
+                except UnknownId:
+                    continue
+                met.append((stored, self._store.standing(team, insight.id)))
+        return met
 
     def _profile(self, task: Task, interaction: Interaction) -> Profile:
         key = (task.team, task.id)
