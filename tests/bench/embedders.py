@@ -233,9 +233,7 @@ def main() -> None:
     for spec in ["static:64", "static:128", "static:256", *options.model]:
         embedder, speed = measure(spec, options.texts)
         found = quality(dense_rankings(embedder))
-        lines.append(
-            {"embedder": embedder.name, "dimension": embedder.dimension, **asdict(found), **asdict(speed)}
-        )
+        lines.append({"embedder": embedder.name, "dimension": embedder.dimension, **asdict(found), **asdict(speed)})
     if options.json:
         print(json.dumps(lines, indent=2))
         return

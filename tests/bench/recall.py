@@ -1,0 +1,111 @@
+"""How long a recall takes without embedding its query, beside one bare numpy search of the same matrix.
+
+What is timed is the whole of `Memory.recall`: words of the query, search of all tasks by vector and by
+words, the hop, lessons, reading of the cases from the file, projection, text and reasons.  Only the model is
+left out: a stand-in looks up a vector that was made before, and gmem checks and scales it as it does any.
+Each query is asked once, with its vector, by words only, and of bare numpy, one after the other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gmem
+from gmem.embed import Embedder
+from gmem.graphs import EmbeddedStore
+
+from .clock import Times
+from .made import DIMENSION, MODEL, Experience
+from .report import Bench, Table
+
+__all__ = ["Prepared", "measure"]
+
+GOALS = {1_000: 5.0, 10_000: 15.0, 100_000: 60.0}
+"""Milliseconds that the 95th percentile is to stay under, by number of tasks."""
+BEST = 10
+
+
+class Prepared:
+    """A stand-in for an embedding model: vectors that were made before; zeros (no vector) for other texts."""
+
+    def __init__(self, vectors: dict[str, NDArray[np.float32]] | None = None) -> None:
+        self._vectors: dict[str, list[float]] = {text: vector.tolist() for text, vector in (vectors or {}).items()}
+        self._none = [0.0] * DIMENSION
+
+    def embed_query(self, text: str) -> list[float]:
+        """Give the vector of a text."""
+        return self._vectors.get(text, self._none)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Give the vectors of texts."""
+        return [self.embed_query(text) for text in texts]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Give the vector of a text."""
+        return self.embed_query(text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Give the vectors of texts."""
+        return self.embed_documents(texts)
+
+    def embedder(self) -> Embedder:
+        """Give it as an embedder of gmem."""
+        return Embedder(self, MODEL.name, DIMENSION)
+
+
+def measure(bench: Bench) -> list[Table]:
+    """Time recalls at each size."""
+    columns = (
+        "tasks", "recall p50 ms", "p95 ms", "goal p95 ms", "cpu p50 ms", "words only p50 ms", "p95 ms (words)",
+        "bare numpy p50 ms", "p95 ms (numpy)", "recall / numpy",
+    )  # fmt: skip
+    rows = [_row(bench, size) for size in bench.sizes]
+    notes = (
+        f"{bench.recalls} queries of 12 words at each size; vectors of {DIMENSION} numbers; defaults of recall",
+        f"bare numpy: matrix @ vector and the best {BEST} by argpartition, with as many threads as BLAS takes",
+        "words only: the same memory asked without a vector",
+    )
+    return [Table("Recall, without embedding the query", columns, rows, notes)]
+
+
+def _row(bench: Bench, size: int) -> list[float | int | None]:
+    source = Experience(seed=77)
+    kinds = [source.kind() for _ in range(bench.recalls)]
+    queries = [source.query(kind) for kind in kinds]
+    vectors = dict(zip(queries, source.vectors(kinds), strict=True))
+    store = EmbeddedStore(bench.memory(size))
+    try:
+        dense = gmem.Memory(store, team="bench", embedder=Prepared(vectors).embedder())
+        words = gmem.Memory(store, team="bench", embedder=Prepared().embedder())
+        found = store.vectors("bench", store.task_ids("bench"))
+        matrix = np.stack(list(found.values()))
+        del found
+        for query in queries[:10]:
+            dense.recall(query)
+            words.recall(query)
+            _search(matrix, vectors[query])
+        whole, by_words, bare, helped = Times(), Times(), Times(), 0
+        for query in queries:
+            with whole.take():
+                recall = dense.recall(query)
+            helped += bool(recall)
+            with by_words.take():
+                words.recall(query)
+            with bare.take():
+                _search(matrix, vectors[query])
+    finally:
+        store.close()
+    if helped < len(queries) / 2:  # in a small memory some kinds have no task yet
+        raise RuntimeError(f"only {helped} of {len(queries)} recalls found anything: the memory is not as it should be")
+    return [
+        size, whole.ms(50), whole.ms(95), GOALS.get(size), whole.ms(50, cpu=True), by_words.ms(50), by_words.ms(95),
+        bare.ms(50), bare.ms(95), whole.ms(50) / bare.ms(50),
+    ]  # fmt: skip
+
+
+def _search(matrix: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Find the rows nearest to a vector: what a search without any memory around it costs."""
+    scores = matrix @ vector
+    best = np.argpartition(scores, -min(BEST, len(scores)))[-BEST:]
+    return best[np.argsort(-scores[best])]

@@ -1,0 +1,38 @@
+"""The bench runs, at tiny sizes, and gives figures that can be; how fast anything is, is not tested."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_bench_measures_and_writes_json(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    topics = ["recall", "writes", "size", "opening", "importing"]
+    subprocess.run(
+        [sys.executable, "-m", "tests.bench", *topics, "--tasks", "60", "--runs", "16", "--json", str(out)],
+        cwd=ROOT, check=True, capture_output=True, timeout=200,
+    )  # fmt: skip
+    found = json.loads(out.read_text(encoding="utf-8"))
+    tables = {table["title"]: table["rows"] for topic in found["topics"] for table in topic["tables"]}
+    assert [topic["topic"] for topic in found["topics"]] == topics
+    (recall,) = tables["Recall, without embedding the query"]
+    assert recall["tasks"] == 60 and 0 < recall["recall p50 ms"] <= recall["p95 ms"]
+    assert [row["tasks before"] for row in tables["Whole runs through Memory.task, learned from"]] == [0, 60]
+    assert all(0 < row["KiB a task"] < 12 for row in tables["Bytes on disk"])
+    assert {row["package"] for row in tables["Import of the package"]} == {"gmem", "numpy", "networkx"}
+
+
+def test_bench_names_its_topics() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "weather"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "'weather'" in done.stderr and "recall" in done.stderr
