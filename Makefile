@@ -26,7 +26,9 @@ pytest: $(VENV)/ready  ## the test suite
 	$(PYTEST)
 
 words-only: $(VENV)/ready  ## the engine's tests again, as if no embedding model were installed
-	GMEM_TEST_WORDS_ONLY=1 $(PYTEST) -m "not slow" --ignore=tests/store
+	GMEM_TEST_WORDS_ONLY=1 $(PYTEST) -m "not slow and not demo" \
+	  tests/test_record.py tests/test_recall.py tests/test_learn.py tests/test_embed.py \
+	  tests/test_importers.py tests/test_cli.py tests/test_docs.py
 
 # 6 GB, most of it the CUDA libraries that torch brings: built in CI, elsewhere when asked for.
 sentence-transformers:  ## the tests with real MiniLM weights (only if CI or GMEM_TEST_ALL is set)
