@@ -157,13 +157,17 @@ def detect(path: Path) -> str:
             one = None
         if jsonl.looks(one) or (not isinstance(one, list) and _named_jsonl(path) and not ag2.looks(one)):
             return "jsonl"
-    found = next((load(body) for _, body in documents(path)), None)
+    found, why = None, ""
+    try:
+        found = next((load(body) for _, body in documents(path)), None)
+    except InvalidInput as error:
+        why = f"; it is {error}" if str(error).startswith("not") else f"; {error}"
     for name, looks in (("whowhen", whowhen.looks), ("ag2", ag2.looks)):
         if looks(found):
             return name
     raise InvalidInput(
         "looks like none of the formats that gmem imports: gmem JSONL (one task a line), Who&When JSON "
-        "(question, history, mistake_agent), AG2 or AutoGen chat JSON (messages with role or source)"
+        f"(question, history, mistake_agent), AG2 or AutoGen chat JSON (messages with role or source){why}"
     )
 
 
