@@ -3,8 +3,8 @@
 `Memory` records what a team does, learns from it, and gives back what helps with the next task.
 """
 
-from gmem.engine import Receipt
 from gmem.graphs import GraphStore
+from gmem.learn.upkeep import Receipt
 from gmem.llm import ChatModel
 from gmem.memory import Memory
 from gmem.meter import Usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,16 @@ from gmem import checks, ids
 from gmem.embed import WORDS_ONLY, Embedder
 from gmem.errors import GmemError, InvalidInput, UnknownId, WriteConflict
 from gmem.flow import Flow, call, either
-from gmem.graphs.base import Batch, GraphStore
-from gmem.learn import Distiller, Scholar, condensed
-from gmem.learn.lifecycle import duplicates, state_of
-from gmem.model import Evidence, Insight, Interaction, Notice, Outcome, Suspect, Task
+from gmem.graphs.base import GraphStore
+from gmem.learn import Distiller, Scholar, condensed, upkeep
+from gmem.model import Interaction, Notice, Outcome, Suspect, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.recall.deliver import deliver
 from gmem.recall.traverse import traverse
 from gmem.text import terms
 from gmem.trace import Recording
 
-__all__ = ["Engine", "Receipt"]
+__all__ = ["Engine"]
 
 log = logging.getLogger("gmem")
 ATTEMPTS = 4
@@ -33,24 +32,6 @@ CONSOLIDATE_EVERY = 50
 """Learned tasks between two automatic consolidations."""
 Progress = Callable[[int, int], None]
 """Called with how many are done, of how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What forgetting removed.
-
-    Attributes:
-        tasks: Ids of the tasks removed, with their messages, edges and ledger entries.
-        insights: Ids of the insights removed, since nothing supports them any more.
-        rebuild: Ids of the insights that lost part of their support; they are not recalled until a
-            consolidation finds that the rest carries them.
-        utterances: How many messages were removed.
-    """
-
-    tasks: tuple[str, ...]
-    insights: tuple[str, ...]
-    rebuild: tuple[str, ...]
-    utterances: int
 
 
 class Engine:
@@ -230,83 +211,19 @@ class Engine:
 
     def consolidate(self) -> Flow[tuple[str, ...]]:
         """Merge lessons that say the same, and put each in the state its evidence gives it."""
-        changed: tuple[str, ...] = yield from call(self._consolidate)
+        changed = yield from call(upkeep.consolidate, self.store, self.team)
         self._since_consolidation = 0
         return changed
 
-    def _consolidate(self) -> tuple[str, ...]:
-        insights = {i.id: i for i in self.store.insights(self.team)}
-        merged = duplicates([i for i in insights.values() if i.state in ("candidate", "active")])
-        evidence: list[Evidence] = []
-        for kept, gone in merged:
-            mine = {e.task_id for e in self.store.evidence(self.team, insight_id=kept.id)}
-            evidence += [
-                replace(e, insight_id=kept.id)
-                for e in self.store.evidence(self.team, insight_id=gone.id)
-                if e.task_id not in mine
-            ]
-        away = {gone.id for _, gone in merged}
-        changed: list[Insight] = []
-        for insight in insights.values():
-            state = state_of(insight, self.store.standing(self.team, insight.id))
-            if insight.id not in away and state != insight.state:
-                changed.append(replace(insight, state=state, version=insight.version + 1))
-        if not (away or changed):
-            return ()
-        op = "consolidate " + ids.new_id("o")
-        try:
-            self.store.write([Batch(self.team, op, insights=changed, evidence=evidence, forget_insights=sorted(away))])
-        except WriteConflict:
-            return ()  # another process is at it; the next round sees what is left
-        return (*sorted(away), *sorted(i.id for i in changed))
-
-    def forget(self, *, task: str = "", agent: str = "", source: str = "", everything: bool = False) -> Flow[Receipt]:
+    def forget(
+        self, *, task: str = "", agent: str = "", source: str = "", everything: bool = False
+    ) -> Flow[upkeep.Receipt]:
         """Remove tasks, and every insight that nothing supports without them."""
-        chosen = [bool(task), bool(agent), bool(source), everything]
-        if sum(chosen) != 1:
-            raise InvalidInput("say what to forget: exactly one of task=, agent=, source= or everything=True")
-        receipt: Receipt = yield from call(self._forget, task, agent, source, everything)
-        return receipt
-
-    def _forget(self, task: str, agent: str, source: str, everything: bool) -> Receipt:
-        for _ in range(ATTEMPTS):
-            batch, receipt = self._plan_forgetting(task, agent, source, everything)
-            if not (receipt.tasks or receipt.insights):
-                return receipt
-            try:
-                self.store.write([batch])
-            except WriteConflict:
-                continue
-            self.store.compact()
-            return receipt
-        raise WriteConflict("other writers kept changing what was to be forgotten; nothing was removed, try again")
-
-    def _plan_forgetting(self, task: str, agent: str, source: str, everything: bool) -> tuple[Batch, Receipt]:
-        found = self.store.tasks(self.team, [task] if task else self.store.task_ids(self.team))
-        if agent:
-            found = [t for t in found if agent in t.agents or self._took_part(t, agent)]
-        elif source:
-            found = [t for t in found if t.source == source]
-        gone = {t.id for t in found}
-        away: list[str] = []
-        rebuild: list[Insight] = []
-        for insight in self.store.insights(self.team):
-            evidence = self.store.evidence(self.team, insight_id=insight.id)
-            left = [e for e in evidence if e.task_id not in gone]
-            if everything or (len(left) < len(evidence) and not any(e.type == "SUPPORTS" for e in left)):
-                away.append(insight.id)
-            elif len(left) < len(evidence):
-                taught = tuple(pair for pair in insight.taught_by if not gone & set(pair))
-                rebuild.append(replace(insight, state="rebuild", taught_by=taught, version=insight.version + 1))
-        batch = Batch(
-            self.team, "forget " + ids.new_id("o"), insights=rebuild,
-            forget_tasks=sorted(gone), forget_insights=away,
-        )  # fmt: skip
-        receipt = Receipt(tuple(sorted(gone)), tuple(away), tuple(i.id for i in rebuild), sum(t.length for t in found))
-        return batch, receipt
-
-    def _took_part(self, task: Task, agent: str) -> bool:
-        return any(u.agent == agent for u in self.store.interaction(self.team, task.id).utterances)
+        return (
+            yield from call(
+                upkeep.forget, self.store, self.team, task=task, agent=agent, source=source, everything=everything
+            )
+        )
 
     # --- embedding anew -------------------------------------------------------------------------
 

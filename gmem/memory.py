@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from gmem import checks
 from gmem.embed import Embedder, resolve
-from gmem.engine import Engine, Progress, Receipt
+from gmem.engine import Engine, Progress
 from gmem.errors import InvalidInput
 from gmem.flow import Flow, arun, run
 from gmem.graphs import EmbeddedStore, GraphStore, TeamStats
 from gmem.learn import Distiller, RulesDistiller
 from gmem.learn.by_model import ModelDistiller
+from gmem.learn.upkeep import Receipt
 from gmem.llm import ChatModel
 from gmem.meter import Usage
 from gmem.model import Insight, InsightState, Interaction, Notice, Outcome, Task
