@@ -91,9 +91,7 @@ def test_static_model_tells_meanings_apart(spec: str, dimension: int) -> None:
     embedder = resolve(spec)
     assert embedder is not None
     assert embedder.model == Model(f"static:{dimension}", dimension)
-    rows = embedder.documents(
-        ["Boil some water", "Bring water to the boil", "Translate the letter into French"]
-    )
+    rows = embedder.documents(["Boil some water", "Bring water to the boil", "Translate the letter into French"])
     assert rows.shape == (3, dimension)
     assert rows.dtype == np.float32
     query = embedder.query("Heat the water until it boils")
@@ -351,14 +349,10 @@ FAKE_NAME = "langchain:DeterministicFakeEmbedding"
         ("auto", Model(FAKE_NAME, 16), [FAKE_NAME, "given as an object"]),
         pytest.param("static", Model("static:64", 64), ["static:64", "static:256"], marks=with_static),
         pytest.param("static:64", Model("static", 256), ["static:256", "static:64"], marks=with_static),
-        pytest.param(
-            "auto", Model("static:256", 64), ["(64 numbers each)", "(256 numbers"], marks=with_static
-        ),
+        pytest.param("auto", Model("static:256", 64), ["(64 numbers each)", "(256 numbers"], marks=with_static),
     ],
 )
-def test_another_model_than_the_recorded_is_refused_with_the_mend(
-    spec: Any, recorded: Model, words: list[str]
-) -> None:
+def test_another_model_than_the_recorded_is_refused_with_the_mend(spec: Any, recorded: Model, words: list[str]) -> None:
     with pytest.raises(EmbedderMismatch) as caught:
         resolve(spec, recorded)
     for word in [*words, "gmem reembed"]:
@@ -399,9 +393,7 @@ def test_a_langchain_object_is_taken_as_it_is(documents: Callable[[Embedder, Seq
 
 
 @pytest.mark.parametrize("texts", [[], ["", "  "]])
-def test_the_dimension_is_asked_for_once(
-    documents: Callable[[Embedder, Sequence[str]], Any], texts: list[str]
-) -> None:
+def test_the_dimension_is_asked_for_once(documents: Callable[[Embedder, Sequence[str]], Any], texts: list[str]) -> None:
     model = Scripted(lambda texts: [[3.0, 4.0]] * len(texts))
     embedder = Embedder(model)
     assert documents(embedder, texts).shape == (len(texts), 2)
