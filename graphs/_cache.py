@@ -7,9 +7,9 @@ conversations never enter it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import overload
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +25,28 @@ __all__ = ["OUTCOMES", "TeamCache"]
 OUTCOMES = {"resolved": 1, "failed": -1, "unknown": 0}
 
 
+class _First(Sequence[str]):
+    """The first n entries of a list that only grows, without copying them."""
+
+    def __init__(self, entries: list[str]) -> None:
+        self._entries = entries
+        self._places = range(len(entries))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [self._entries[place] for place in self._places[at]]
+        return self._entries[self._places[at]]
+
+
 class TeamCache:
     """The query and insight tiers of one team.
 
@@ -36,6 +58,8 @@ class TeamCache:
 
     def __init__(self, team: str) -> None:
         self.team = team
+        import networkx as nx  # here, since importing it takes longer than importing all the rest of gmem
+
         self.query: nx.Graph[str] = nx.Graph()
         self.insight: nx.DiGraph[str] = nx.DiGraph()
         self.insights: dict[str, Insight] = {}
@@ -160,11 +184,11 @@ class TeamCache:
         return self._learned.count(0)
 
     def candidates(self, query: Mapping[str, int], vector: NDArray[np.float32] | None) -> Candidates:
-        """Compare a query with every task; copies, so that later writes do not change the answer."""
+        """Compare a query with every task; later writes do not change the answer."""
         n = len(self._ids)
         compare = vector is not None and self._vectors.filled > 0
         return Candidates(
-            ids=tuple(self._ids),
+            ids=_First(self._ids),
             rows=self._row,  # only ever added to, so it stays true of the rows above
             dense=self._vectors.scores(vector) if compare and vector is not None else np.zeros(n, dtype=np.float32),
             lexical=self._words.scores(query),

@@ -50,8 +50,8 @@ class VectorIndex:
         result = np.zeros(self._n, dtype=np.float32)
         rows = min(self._n, len(self._matrix))
         if rows:
-            # Not `@`: BLAS would spread so small a product over threads that wait for each other, which on
-            # busy cores takes a hundred times as long; and the sums would depend on their number.
-            np.einsum("ij,j->i", self._matrix[:rows], vector, out=result[:rows])
+            # One dot product a row, not one product of them all: BLAS would spread that over threads, which
+            # on busy cores wait for each other a hundred times as long, and whose number changes the sums.
+            np.matmul(self._matrix[:rows, None, :], vector, out=result[:rows, None])
             np.clip(result, -1.0, 1.0, out=result)  # rounding may carry it a hair too far
         return result

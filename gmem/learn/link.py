@@ -22,13 +22,11 @@ def link(task_id: str, candidates: Candidates) -> list[Similar]:
     Returns:
         At most four edges with a similarity of at least .2, best first.
     """
-    mask = None
+    scores = relevance(candidates)
+    eligible = scores >= LEAST
     if (own := candidates.rows.get(task_id)) is not None and own < len(candidates.ids):
-        mask = relevance(candidates) > 0
-        mask[own] = False
-    best = top(candidates.ids, relevance(candidates), MOST, mask)
+        eligible[own] = False
     return [
         Similar(min(task_id, other), max(task_id, other), round(min(score, 1.0), 6))
-        for other, score in best
-        if score >= LEAST
+        for other, score in top(candidates.ids, scores, MOST, eligible)
     ]

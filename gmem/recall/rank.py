@@ -40,7 +40,7 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
         result = candidates.lexical.copy()
     result *= np.where(candidates.outcomes == 0, np.float32(UNKNOWN_SHARE), np.float32(1.0))
     result *= np.where(candidates.trust >= min_trust, candidates.trust, np.float32(0.0))
-    return result.astype(np.float32)
+    return result.astype(np.float32, copy=False)
 
 
 def top(

@@ -127,8 +127,9 @@ def hits(
     """Find the seeds of each outcome and hop from them over the query graph; most relevant first."""
     scores = relevance(candidates, settings.min_trust)
     eligible = scores >= max(settings.min_relevance, 1e-9)
-    if exclude:
-        eligible &= np.fromiter((id not in exclude for id in candidates.ids), dtype=bool, count=len(candidates.ids))
+    for id in exclude:
+        if (row := _row(candidates, id)) is not None:
+            eligible[row] = False
     seeds = top(candidates.ids, scores, settings.seeds, eligible & (candidates.outcomes >= 0))
     seeds += top(candidates.ids, scores, settings.failures, eligible & (candidates.outcomes < 0))
     wanted = {id for id, _ in seeds}
