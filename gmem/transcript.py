@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import get_args
 
 from gmem import checks
@@ -82,7 +82,7 @@ class Transcript:
                 raise InvalidInput(f"a run holds at most {checks.MAX_MESSAGES:,} utterances; split the task")
             if role is not None:
                 self.agents[agent] = role
-            quotes = kind in ("message", "thought") and self._quotes(content) if echo is None else bool(echo)
+            quotes = kind in ("message", "thought", "handoff") and self._quotes(content) if echo is None else bool(echo)
             part = self.agents.get(agent, "")
             self._utterances.append(Utterance(seq, agent, part, kind, content, named, upstream, given, at, quotes))
             return seq
@@ -119,6 +119,8 @@ class Transcript:
             return (n - 1,) if n else ()
         if isinstance(given, int):
             given = (given,)
+        if not isinstance(given, Iterable):
+            raise InvalidInput(f"inspired_by must be a number or a list of numbers, not {type(given).__name__}")
         for seq in given:
             if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < n:
                 raise InvalidInput(

@@ -14,7 +14,8 @@ __all__ = ["FENCE", "case_line", "clean", "lesson_line", "step_lines", "unfence"
 
 FENCE = "gmem-memory"
 _FENCED = re.compile(rf'<{FENCE} recall="([\w-]*)">.*?</{FENCE}>', re.DOTALL)
-_MARK = re.compile(rf"<(/?)(?={FENCE})", re.IGNORECASE)
+# Models take a mark with blanks in it, or in full-width letters, for the mark itself.
+_MARK = re.compile(r"[<\uff1c\ufe64](?=[^\w<\uff1c\ufe64]*(?:gmem|\uff47\uff4d\uff45\uff4d))", re.IGNORECASE)
 QUERY_WIDTH = 1000
 ACTION_WIDTH = 400
 ANSWER_WIDTH = 160
@@ -25,12 +26,14 @@ def clean(text: str) -> str:
     visible = fold(text)
     if not visible.isprintable():
         visible = "".join(c for c in visible if unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
-    return _MARK.sub("\u2039\\1", visible)
+    return _MARK.sub("\u2039", visible)
 
 
 def unfence(text: str) -> str:
     """Replace what the memory delivered, where an agent repeats it whole, by a mark that names it."""
-    return _FENCED.sub(r"[memory \1]", text)
+    # Behind the last closing mark nothing can match, and looking there would take quadratic time.
+    head, close, tail = text.rpartition(f"</{FENCE}>")
+    return _FENCED.sub(r"[memory \1]", head + close) + tail
 
 
 def lesson_line(lesson: Lesson) -> str:
@@ -45,7 +48,7 @@ def lesson_line(lesson: Lesson) -> str:
     else:
         supports = good + failures - bad
         evidence = f"{supports} of {successes + failures} runs support it"
-    return f"- [{insight.id}] {text}: {evidence}."
+    return f"- [{clean(insight.id)}] {text}: {evidence}."
 
 
 def case_line(task: Task) -> str:
@@ -58,7 +61,7 @@ def case_line(task: Task) -> str:
         line += f": {clip(clean(task.reason), ANSWER_WIDTH)}"
     if task.blame:
         line += f"; blamed: {clean(task.blame[0].agent)} at step {task.blame[0].seq}"
-    return f"### [{task.id}] {clip(clean(task.query), QUERY_WIDTH)} ({line})"
+    return f"### [{clean(task.id)}] {clip(clean(task.query), QUERY_WIDTH)} ({line})"
 
 
 def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:

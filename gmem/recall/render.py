@@ -14,7 +14,7 @@ _HEAD = ("verdict", "item", "score", "tokens", "found by", "why")
 
 def _cells(explanation: Explanation) -> list[tuple[str, ...]]:
     return [
-        (r.verdict, f"{r.kind} {r.id}", f"{r.score:.3f}", str(r.tokens), clean(r.path), _why(r.why, r.parts))
+        (r.verdict, f"{r.kind} {clean(r.id)}", f"{r.score:.3f}", str(r.tokens), clean(r.path), _why(r.why, r.parts))
         for r in explanation.rows
     ]
 
@@ -26,7 +26,7 @@ def _why(why: str, parts: object) -> str:
 
 def explanation_text(explanation: Explanation) -> str:
     """Lay an explanation out as a table of plain text."""
-    who = f" for {explanation.role}" if explanation.role else ""
+    who = f" for {clean(explanation.role)}" if explanation.role else ""
     lines = [f"Recall{who}: {clean(explanation.query)}", *(clean(n) for n in explanation.notes)]
     rows = [_HEAD, *_cells(explanation)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD) - 1)]
@@ -63,5 +63,5 @@ def recall_html(recall: Recall) -> str:
 def recall_markdown(recall: Recall) -> str:
     """Show a recall as Markdown: the text for the prompt, in a code block."""
     if not recall:
-        return f"Nothing in memory helps with *{clean(recall.query)}*."
+        return f"Nothing in memory helps with *{escape(clean(recall.query))}*."
     return f"**Recall** ({recall.tokens} tokens)\n\n```text\n{recall.text.replace('```', '` ` `')}\n```"
