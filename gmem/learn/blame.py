@@ -41,7 +41,9 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
         return ()
     answered = answers(utterances)
     used = {seq for u in utterances for seq in u.inspired_by}
-    named = set(words(f"{task.reason} {task.feedback}"))
+    told_text = fold(f"{task.reason} {task.feedback}").casefold()
+    named = set(words(told_text))
+    culprits = {agent for agent in {u.agent for u in accused} if agent.casefold() in told_text}
     common = {w for w, n in Counter(w for u in accused for w in set(words(u.content))).items() if n > len(accused) / 2}
     told = named - common
     seen: set[tuple[str, str]] = set()
@@ -58,7 +60,7 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
             charges.append((0.8, f'it says "{guess.group(0)}"'))
         if told and (hits := told & set(words(u.content))):
             charges.append((2.0 * len(hits) / len(told), "the reason of the failure speaks of " + _some(hits)))
-        if u.agent.casefold() in fold(f"{task.reason} {task.feedback}").casefold():
+        if u.agent in culprits:
             charges.append((1.5, f"the reason of the failure names {u.agent}"))
         pair = (u.agent, fold(u.content))
         if pair in seen:

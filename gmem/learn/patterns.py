@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gmem.model import Interaction, Polarity, Task, Utterance
-from gmem.text import template
+from gmem.text import clip, fold, template
 
 __all__ = ["Profile", "audience", "follows", "pattern_order", "patterns", "profile", "sentence"]
 
+_LONGEST_TOOL = 100
+"""Characters of the name of a tool that tell it from others."""
 MOST_KINDS = 24
 """Kinds of action of one run that are looked at for order, first ones first."""
 
@@ -69,19 +71,32 @@ def _role(u: Utterance, task: Task) -> str:
 
 
 def _kind(u: Utterance) -> str:
-    return u.content.partition("(")[0] if u.kind == "tool_call" else template(u.content)
+    if u.kind == "tool_call":
+        return clip(fold(u.content[:_LONGEST_TOOL].partition("(")[0]), _LONGEST_TOOL)
+    return template(u.content)
+
+
+# What stands in a pattern is named by agents and tools, so it may hold the very bar that parts it.
+
+
+def _pattern(*parts: str) -> str:
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+
+
+def _parts(pattern: str) -> list[str]:
+    return [part.replace("%7C", "|").replace("%25", "%") for part in pattern.split("|")]
 
 
 def patterns(p: Profile) -> set[str]:
     """Give every pattern that a run shows."""
     kinds = sorted(p.first, key=lambda kind: (p.first[kind], kind))[:MOST_KINDS]
-    found = {f"act|{kind}" for kind in kinds}
+    found = {_pattern("act", kind) for kind in kinds}
     for i, later in enumerate(kinds):
         for earlier in kinds[:i]:
-            found.add(f"before|{earlier}|{later}")
-    found |= {f"talk|{a}|{b}" for a, b in p.talk}
+            found.add(_pattern("before", earlier, later))
+    found |= {_pattern("talk", a, b) for a, b in p.talk}
     if p.closer:
-        found.add(f"last|{p.closer}")
+        found.add(_pattern("last", p.closer))
     return found
 
 
@@ -91,7 +106,7 @@ def follows(pattern: str, p: Profile) -> bool | None:
     Order between two kinds of action is judged only in runs that did the later one; who speaks is
     judged only in runs where the roles took part.
     """
-    name, *args = pattern.split("|")
+    name, *args = _parts(pattern)
     if name == "act":
         return args[0] in p.first if p.first else None
     if name == "before":
@@ -111,7 +126,7 @@ def pattern_order(pattern: str) -> tuple[int, str]:
 
 def sentence(pattern: str, polarity: Polarity) -> str:
     """Write a pattern as advice."""
-    name, *args = pattern.split("|")
+    name, *args = _parts(pattern)
     do = polarity == "do"
     if name == "act":
         return f"{'Do' if do else 'Avoid'} `{args[0]}`"
@@ -128,7 +143,7 @@ def audience(pattern: str) -> tuple[str, ...]:
     Whoever acts is concerned, and so is whoever talks to those who act, since plans and vetoes are
     made there: so lessons about actions are for everybody, and lessons about talk for the talkers.
     """
-    name, *args = pattern.split("|")
+    name, *args = _parts(pattern)
     if name == "talk":
         return tuple(sorted(set(args)))
     if name == "last":
