@@ -20,7 +20,7 @@ def digest(*parts: str) -> str:
     """
     h = hashlib.sha256()
     for part in parts:
-        raw = part.encode("utf-8")
+        raw = part.encode("utf-8", "surrogatepass")  # half a pair is refused where the text itself is checked
         h.update(len(raw).to_bytes(8, "big"))
         h.update(raw)
     return h.hexdigest()

@@ -136,7 +136,10 @@ class _Talk:
         elif m.get("role") in ("tool", "function"):
             self._results(agent, [m], at)
         else:
-            made = [c for c in m.get("tool_calls") or [] if isinstance(c, Mapping)]
+            calls = m.get("tool_calls") or []
+            if not isinstance(calls, list):
+                raise InvalidInput(f"tool_calls of message {number} must be a list, not a {type(calls).__name__}")
+            made = [c for c in calls if isinstance(c, Mapping)]
             if type_ == "ToolCallSummaryMessage":
                 made = []  # it repeats calls that stand before it
             elif isinstance(m.get("function_call"), Mapping):

@@ -22,6 +22,11 @@ __all__ = ["FORMATS", "LARGEST", "Watch", "detect", "documents", "expand", "line
 FORMATS = ("jsonl", "whowhen", "ag2")
 LARGEST = 64 << 20
 """Most bytes of one line or document."""
+LARGEST_HEADER = 1 << 20
+"""Most bytes of the name and further facts of a file in an archive."""
+_HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
 Watch = Callable[[int], None]
 """Called now and then with how many bytes of the file on disk have been read."""
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".tar", ".tar.gz", ".tgz")
@@ -97,7 +102,7 @@ def documents(path: Path, watch: Watch = unwatched) -> Iterator[tuple[str, bytes
         return
     with _opened(path) as (content, raw):
         try:
-            with tarfile.open(fileobj=content, mode="r|") as archive:
+            with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as archive:
                 for member in archive:
                     watch(raw.tell())
                     if not member.isfile() or not member.name.lower().endswith(".json"):
@@ -110,6 +115,18 @@ def documents(path: Path, watch: Watch = unwatched) -> Iterator[tuple[str, bytes
                     yield where, file.read() if file is not None else b""
         except (*_BROKEN, OSError) as error:
             yield str(path), InvalidInput(f"the archive breaks off or is damaged ({error})")
+
+
+class _Member(tarfile.TarInfo):
+    """A member of an archive, whose long name or further header may not be a document of its own."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        """Read a header block; tarfile takes what follows some kinds of them into memory as a whole."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _HEADERS and member.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
 
 
 def _is_tar(path: Path) -> bool:

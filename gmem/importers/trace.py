@@ -133,7 +133,7 @@ class Draft:
         """
         try:
             n = int(number)  # type: ignore[call-overload]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # the last of an infinite number
             return None
         kept: tuple[int, ...] = self._kept[n] if 0 <= n < len(self._kept) else ()
         return kept[-1] if kept else None

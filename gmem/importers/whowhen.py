@@ -22,7 +22,7 @@ _KNOWN = {
     "question", "question_ID", "history", "mistake_agent", "mistake_step", "mistake_reason", "is_correct",
     "is_corrected", "system_prompt",
 }  # fmt: skip
-_SPEAKER = re.compile(r"(?P<agent>[^()]*?)\s*(?:\((?:->\s*(?P<to>[^()]+?)|(?P<note>[^()]*))\))?\s*", re.DOTALL)
+_SPEAKER = re.compile(r"(?P<agent>[^()]*)(?:\((?:->(?P<to>[^()]+)|(?P<note>[^()]*))\))?")
 
 
 def looks(found: object) -> bool:
@@ -81,8 +81,9 @@ def _said(m: Mapping[str, Any], number: int) -> Said:
     content = text_of(m.get("content"), f"the content of message {number}")
     if m.get("name"):
         return Said(agent=m["name"], text=content)
-    spoken = _SPEAKER.fullmatch(text_of(m.get("role"), f"the role of message {number}"))
-    if spoken is None or not spoken["agent"]:
+    spoken = _SPEAKER.fullmatch(text_of(m.get("role"), f"the role of message {number}").strip())
+    agent, to, note = ((s or "").strip() for s in spoken.groups()) if spoken is not None else ("", "", "")
+    if not agent:
         raise InvalidInput(f"message {number} of the history says neither in `name` nor in `role` who spoke")
-    kind: Kind = "thought" if spoken["note"] == "thought" else "message"
-    return Said(agent=spoken["agent"], text=content, kind=kind, to=(spoken["to"],) if spoken["to"] else ())
+    kind: Kind = "thought" if note == "thought" else "message"
+    return Said(agent=agent, text=content, kind=kind, to=(to,) if to else ())
