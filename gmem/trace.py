@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, get_args
 
 from gmem import checks, ids
-from gmem.errors import GmemError, InvalidInput, RunClosed
+from gmem.errors import InvalidInput, RunClosed
 from gmem.flow import Flow, arun, run
 from gmem.model import Cost, Kind, Outcome, RecallEvent, Suspect, Task, Utterance
 from gmem.recall.result import Recall
@@ -355,7 +355,7 @@ class Run:
             return
         try:
             yield from self._close()
-        except GmemError:
+        except Exception:
             if error is None:
                 raise
             log.exception("gmem: run %s ended by an exception and could not be stored", self.id)
