@@ -91,19 +91,20 @@ def deliver(found: Found, role: str, settings: RecallSettings, recall_id: str, g
     failed_found = [c for c in found.failed if c.hit.id not in withheld]
     rows += [_case_row(c, "withheld", 0, "kept back as control group") for c in (*found.solved, *found.failed)
              if c.hit.id in withheld]  # fmt: skip
-    waiting = len(solved_found) + len(failed_found)
+    drafts = [_draft(c, role) for c in (*solved_found, *failed_found)]
     solved: list[Case] = []
     failed: list[Case] = []
     for title, cases, out in (
-        ("## Solved before", [c for c in solved_found if c.task.outcome == "resolved"], solved),
-        ("## Seen before, outcome unknown", [c for c in solved_found if c.task.outcome == "unknown"], solved),
-        ("## Failed before", failed_found, failed),
+        ("## Solved before", [d for d in drafts if d.case.task.outcome == "resolved"], solved),
+        ("## Seen before, outcome unknown", [d for d in drafts if d.case.task.outcome == "unknown"], solved),
+        ("## Failed before", [d for d in drafts if d.case.task.outcome == "failed"], failed),
     ):
-        for case in cases:
-            allowance = purse.left // waiting if waiting else 0
-            waiting -= 1
+        for draft in cases:
+            case = draft.case
+            allowance = share([d.price + tokens(title) + 1 for d in drafts], purse.left)
+            drafts.remove(draft)
             heading = "" if title in parts else title
-            chosen, lines = _fit(case, role, found.query, allowance, heading)
+            chosen, lines = _fit(draft, found.query, allowance, heading)
             if not lines:
                 rows.append(_case_row(case, "cut", 0, f"no room left in a budget of {settings.budget} tokens"))
                 continue
@@ -169,20 +170,53 @@ def _case_row(case: FoundCase, verdict: str, price: int, why: str) -> Row:
     return Row(case.hit.id, "case", verdict, case.hit.path, case.hit.relevance, price, why, case.hit.parts)
 
 
-def _fit(
-    case: FoundCase, role: str, query: str, allowance: int, heading: str
-) -> tuple[tuple[Utterance, ...], list[str]]:
-    """Render a case within an allowance of tokens, leaving out the steps that matter least."""
+def share(wants: Sequence[int], left: int) -> int:
+    """Say how much each of several may take at most, so that nobody gets less for another's sake.
+
+    All get the same, but nobody more than he wants: what the modest leave goes to the others.
+
+    Args:
+        wants: What each would take, in any unit.
+        left: What there is, in the same unit.
+
+    >>> share([10, 200, 300], 310), share([10, 20], 100), share([70, 60], 100)
+    (150, 20, 50)
+    """
+    most = 0
+    for at, want in enumerate(sorted(wants)):
+        most = min(want, left // (len(wants) - at))
+        left -= most
+    return most
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """A case projected to a role, whole, and the price of it in tokens."""
+
+    case: FoundCase
+    steps: tuple[Utterance, ...]
+    head: str
+    lines: list[tuple[int, str]]
+    price: int
+
+
+def _draft(case: FoundCase, role: str) -> _Draft:
     steps = project(case.task, case.interaction.utterances, role)
-    head = ([heading] if heading else []) + [case_line(case.task)]
+    head, lines = case_line(case.task), step_lines(steps)
+    return _Draft(case, steps, head, lines, sum(tokens(line) + 1 for line in (head, *(line for _, line in lines))))
+
+
+def _fit(draft: _Draft, query: str, allowance: int, heading: str) -> tuple[tuple[Utterance, ...], list[str]]:
+    """Render a case within an allowance of tokens, leaving out the steps that matter least."""
+    steps, lines = draft.steps, draft.lines
+    head = ([heading] if heading else []) + [draft.head]
     left = allowance - sum(tokens(line) + 1 for line in head)
-    lines = step_lines(steps)
     if left < 0 or not lines:
         return (), (head if left >= 0 and not steps else [])
     prices = {seq: tokens(line) + 1 for seq, line in lines}
     if sum(prices.values()) > left:
         kept: set[int] = set()
-        for seq in _by_importance(steps, [seq for seq, _ in lines], query, case.task):
+        for seq in _by_importance(steps, [seq for seq, _ in lines], query, draft.case.task):
             cost = prices[seq] + GAP_PRICE  # a kept step opens at most one more gap
             if cost <= left:
                 kept.add(seq)
