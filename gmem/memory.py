@@ -149,7 +149,7 @@ class Memory:
             agents: Role of each agent, by name.
             run_id: Id of the task; the same run stored twice under it is stored once.
             source: Where the trace comes from.
-            trust: How far to trust it, in [0, 1].
+            trust: How far to trust it, in [0, 1]; at 0 it is kept, and never recalled nor learned from.
             metadata: Further facts, as text.
         """
         return Run(

@@ -148,7 +148,8 @@ class Task:
         blame: Suspects of a failure, most likely first.
         cost: What the run cost.
         source: Where the trace came from (`run`, `import:whowhen`, ...).
-        trust: How far to trust it, in [0, 1]; recalls can ask for a minimum.
+        trust: How far to trust it, in [0, 1]; recalls can ask for a minimum.  At 0 it is kept, and never
+            recalled nor learned from.
         started: Seconds since the epoch.
         ended: Seconds since the epoch.
         length: Number of utterances.

@@ -77,7 +77,7 @@ class Scholar:
         Returns:
             The batch, and notices for a person.
         """
-        verified = task.outcome != "unknown"
+        verified = task.outcome != "unknown" and task.trust > 0
         lessons = Lessons()
         known: list[tuple[Insight, Standing]] = []
         candidates = yield from call(self._store.candidates, task.team, terms(task.query), vector)
@@ -110,7 +110,7 @@ class Scholar:
             similar=link(task.id, candidates) if new else [],
             insights=insights,
             evidence=sorted(evidence.values(), key=lambda e: (e.task_id, e.insight_id)),
-            links=_in_use(task, recalls, lessons.insights),
+            links=(yield from call(self._in_use, task, recalls, lessons.insights)),
             recalls=list(recalls) if new else [],
         )
         return batch, lessons.notices
@@ -178,6 +178,15 @@ class Scholar:
                 self._profiles.popitem(last=False)
         return found
 
+    def _in_use(self, task: Task, recalls: Sequence[RecallEvent], taught: Sequence[Insight]) -> list[InsightLink]:
+        """Tie the insights that were in use during the run, and are still there, to those that it taught."""
+        new = [insight.id for insight in taught if insight.version == 1]
+        used = {id for event in recalls for id in event.shown if id.startswith("i_")}
+        if not (new and used):
+            return []
+        there = used.intersection(insight.id for insight in self._store.insights(task.team))
+        return [InsightLink(source, target, task.id) for source in sorted(there) for target in new if source != target]
+
     # --- working out what changes ---------------------------------------------------------------
 
     def _states(
@@ -221,14 +230,3 @@ def _updated(standing: Standing, changes: Sequence[tuple[Evidence | None, Eviden
                 counts[0 if e.resolved else 2] += sign
                 counts[1 if e.resolved else 3] += sign * e.followed
     return Standing(*counts)
-
-
-def _in_use(task: Task, recalls: Sequence[RecallEvent], taught: Sequence[Insight]) -> list[InsightLink]:
-    """Tie the insights that were in use during the run to those that it taught."""
-    used = {id for event in recalls for id in event.shown if id.startswith("i_")}
-    return [
-        InsightLink(source, target.id, task.id)
-        for source in sorted(used)
-        for target in taught
-        if target.version == 1 and source != target.id
-    ]

@@ -141,8 +141,10 @@ def hits(
         for id, score in sorted(frontier.items(), key=lambda pair: (-pair[1], pair[0])):
             for edge in store.neighbours(team, id)[: settings.neighbours]:
                 other = edge.b if edge.a == id else edge.a
-                carried = score * edge.score * settings.decay
-                if other in exclude or other in wanted or carried <= reached.get(other, (0.0, ""))[0]:
+                row = _row(candidates, other)
+                trust = float(candidates.trust[row]) if row is not None else 1.0
+                carried = score * edge.score * settings.decay * trust
+                if not carried or other in exclude or other in wanted or carried <= reached.get(other, (0.0, ""))[0]:
                     continue
                 reached[other] = (carried, id)
                 paths[other] = f"hop from {id} over SIMILAR {edge.score:.2f}"
