@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gmem import checks, ids
 from gmem.embed import WORDS_ONLY, Embedder
-from gmem.errors import GmemError, InvalidInput, UnknownId, WriteConflict
+from gmem.errors import EmbedderMismatch, EmbeddingError, GmemError, InvalidInput, UnknownId, WriteConflict
 from gmem.flow import Flow, call, either
 from gmem.graphs.base import GraphStore
 from gmem.learn import Distiller, Scholar, condensed, upkeep
@@ -71,6 +71,12 @@ class Engine:
         embedder = self.embedder
         if embedder is None:
             return None
+        recorded = yield from call(self.store.embedder)
+        if recorded is not None and recorded.name != embedder.name:
+            raise EmbedderMismatch(
+                f"{self.store.location} was moved from {embedder.name} to {recorded.name} after this Memory was "
+                "opened; open it again"
+            )
         vector = yield from either(lambda: embedder.query(text), lambda: embedder.aquery(text))
         return vector if vector.any() else None
 
@@ -80,8 +86,7 @@ class Engine:
         """Store a run that has ended, and learn from it if its outcome is verified."""
         interaction = Interaction(recording.task.id, recording.utterances)
         task = condensed(recording.task, interaction)
-        yield from call(self._record_embedder)
-        vector = yield from self._embed(task.query)
+        vector = yield from self._vector(task)
         verified = task.outcome != "unknown"
         at_once = verified and not self._scholar.distiller.external
         written = yield from self._study_and_write(
@@ -91,7 +96,14 @@ class Engine:
             stored: Task = yield from call(self._same, recording)
             return stored
         if verified and not at_once:
-            yield from self._study_and_write(task, interaction, vector, f"learn {task.id}", distil=True)
+            try:
+                yield from self._study_and_write(
+                    task, interaction, vector, f"learn {task.id}", before=replace(task, learned=False), distil=True
+                )
+            except UnknownId:
+                return task  # forgotten while the model was asked
+            except WriteConflict:
+                log.info("gmem: task %s was judged or learned by somebody else meanwhile", task.id)
         if verified:
             self._since_consolidation += 1
             if self._since_consolidation >= CONSOLIDATE_EVERY:
@@ -101,9 +113,13 @@ class Engine:
 
     def _study_and_write(
         self, task: Task, interaction: Interaction, vector: NDArray[np.float32] | None, op_id: str,
-        *, recording: Recording | None = None, distil: bool,
+        *, recording: Recording | None = None, before: Task | None = None, distil: bool,
     ) -> Flow[bool]:  # fmt: skip
-        """Work out a batch and write it; what another writer changed meanwhile is taken into account."""
+        """Work out a batch and write it; what another writer changed meanwhile is taken into account.
+
+        A task that is stored already must still be as it was read, `before`: it may have been forgotten,
+        or judged by somebody else, while a model was asked.
+        """
         for attempt in range(ATTEMPTS):
             try:
                 batch, notices = yield from self._scholar.study(
@@ -122,10 +138,16 @@ class Engine:
                 ))  # fmt: skip
                 distil = False
                 continue
+            if before is not None and before != (yield from call(self.store.tasks, self.team, [task.id]))[0]:
+                raise WriteConflict(f"task {task.id} was changed by somebody else meanwhile; try again")
             try:
                 (done,) = yield from call(self.store.write, [batch])
             except WriteConflict:
                 continue
+            except InvalidInput:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                continue  # it may name what was forgotten since it was worked out
             for notice in notices:
                 self._notice(notice)
             return done
@@ -134,6 +156,20 @@ class Engine:
     def _notice(self, notice: Notice) -> None:
         self.notices.append(notice)
         log.warning("gmem: %s", notice)
+
+    def _vector(self, task: Task) -> Flow[NDArray[np.float32] | None]:
+        """Embed a task that is to be stored; a model that fails must not cost the team its trace."""
+        try:
+            yield from call(self._record_embedder)
+            vector = yield from self._embed(task.query)
+        except (EmbeddingError, EmbedderMismatch) as error:
+            self._notice(Notice(
+                "not-embedded",
+                f"task {task.id} is stored without a vector and found by its words only, until the memory is "
+                f"embedded anew ({type(error).__name__})",
+            ))  # fmt: skip
+            return None
+        return vector
 
     def _record_embedder(self) -> None:
         """Write down the embedding model with the first task, or words only on purpose."""
@@ -167,6 +203,20 @@ class Engine:
         figure = None if score is None else checks.number(score, "score")
         checks.text(text, "feedback", empty=True)
         checks.text(reason, "reason", empty=True)
+        for attempt in range(ATTEMPTS):
+            try:
+                judged = yield from self._judge(run_id, outcome, figure, text, reason, blame)
+            except WriteConflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                break
+        return judged
+
+    def _judge(
+        self, run_id: str, outcome: Outcome | None, figure: float | None, text: str, reason: str,
+        blame: tuple[str, int, str] | None,
+    ) -> Flow[Task]:  # fmt: skip
         (task,) = yield from call(self.store.tasks, self.team, [run_id])
         interaction = yield from call(self.store.interaction, self.team, run_id)
         suspects = task.blame if outcome in (None, task.outcome) else ()
@@ -180,9 +230,11 @@ class Engine:
         judged = condensed(judged, interaction)
         if judged == replace(task, learned=False):
             return task
-        op = "feedback " + ids.digest(run_id, repr(judged))
+        op = f"feedback {ids.new_id('o')}"  # the same judgement may come again after another one
         vector = (yield from call(self.store.vectors, self.team, [run_id])).get(run_id)
-        yield from self._study_and_write(judged, interaction, vector, op, distil=judged.outcome != "unknown")
+        yield from self._study_and_write(
+            judged, interaction, vector, op, before=task, distil=judged.outcome != "unknown"
+        )
         (stored,) = yield from call(self.store.tasks, self.team, [run_id])
         return stored
 
@@ -199,10 +251,14 @@ class Engine:
         for outcome in ("resolved", "failed"):
             waiting += yield from call(self.store.task_ids, self.team, outcome=outcome, learned=False)
         for done, id in enumerate(waiting, 1):
-            (task,) = yield from call(self.store.tasks, self.team, [id])
-            interaction = yield from call(self.store.interaction, self.team, id)
-            vector = (yield from call(self.store.vectors, self.team, [id])).get(id)
-            yield from self._study_and_write(task, interaction, vector, f"learn {ids.new_id('o')}", distil=True)
+            try:
+                (task,) = yield from call(self.store.tasks, self.team, [id])
+                interaction = yield from call(self.store.interaction, self.team, id)
+                vector = (yield from call(self.store.vectors, self.team, [id])).get(id)
+                op = f"learn {ids.new_id('o')}"
+                yield from self._study_and_write(task, interaction, vector, op, before=task, distil=True)
+            except (UnknownId, WriteConflict):
+                continue  # forgotten, or judged and learned by somebody else meanwhile
             if progress is not None:
                 progress(done, len(waiting))
         return len(waiting)
