@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 import tarfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from stories import AGENTS, GOOD, kitchen, play
 
 import gmem
+from gmem.flow import Flow
+from gmem.graphs.base import Standing
 from gmem.importers import import_files, reading
+from gmem.learn import Contrast, Lessons, Neighbour
 from gmem.learn.blame import blame
+from gmem.learn.by_model import lessons_of
 from gmem.learn.patterns import follows, patterns, profile, sentence
-from gmem.model import Interaction, Task, Utterance
+from gmem.model import Evidence, Insight, Interaction, Task, Utterance
+from gmem.prompts import Operation
 from gmem.recall.lines import clean, unfence
 from gmem.text import template, tokens, words
 
@@ -192,3 +202,201 @@ def test_no_flaw_of_ours_hides_an_exception_of_the_team(
         run.say("ann", "hello")
         raise KeyError("team")
     assert "could not be stored" in caplog.text
+
+
+# --- trust ------------------------------------------------------------------------------------------
+
+
+def test_a_task_without_trust_is_not_even_reached_by_a_hop(words: gmem.Memory) -> None:
+    for id, trust in (("good", 1.0), ("evil", 0.0)):
+        with words.task("Refund order paid twice", run_id=id, trust=trust) as run:
+            run.act("ann", f"follow the {id} advice", "done")
+            run.resolve()
+    recall = words.recall("Refund order")
+    assert recall.shown == ("good",) and "evil" not in recall.text
+
+
+def test_a_task_without_trust_speaks_neither_for_nor_against_a_lesson(words: gmem.Memory) -> None:
+    kitchen(words)
+    before = {i.id: (i.state, words.store.standing("blue", i.id)) for i in words.insights()}
+    for i in range(8):
+        with words.task(f"Cook a swede {i} in the pot", agents=AGENTS, trust=0.0) as run:
+            for action in GOOD:
+                run.act("bob", action.format("swede"), "done")
+            run.fail()
+        assert run.result is not None and run.result.learned
+    assert before and before == {i.id: (i.state, words.store.standing("blue", i.id)) for i in words.insights()}
+
+
+# --- a run is never lost ----------------------------------------------------------------------------
+
+
+def test_feedback_may_turn_an_outcome_as_often_as_it_likes(words: gmem.Memory, do: Any) -> None:
+    play(words, "leek", resolved=False, run_id="t1")
+    for outcome in ("resolved", "failed", "resolved", "failed", "resolved"):
+        assert do(words, "feedback", "t1", outcome=outcome).outcome == outcome
+        assert words.get("t1").outcome == outcome
+
+
+def test_a_run_is_kept_though_the_lessons_that_it_used_were_forgotten(words: gmem.Memory) -> None:
+    kitchen(words)
+    runs = []
+    for i in range(5):
+        for good in (True, False):
+            run = words.task(f"Paint wall {i}")
+            assert any(id.startswith("i_") for id in words.recall("Cook a swede in the pot").shown)
+            run.note_recall(words.recall("Cook a swede in the pot"))
+            run.act("ann", "mix paint", "mixed")
+            if good:
+                run.act("ann", "wash brush", "clean")
+                run.resolve()
+            else:
+                run.fail()
+            runs.append(run)
+    words.forget(everything=True)
+    for run in runs:
+        run.close()
+    assert words.stats().tasks == 10 and words.stats().active_insights > 0 and words.stats().links == 0
+
+
+class Flaky:
+    """A tiny embedding model that can be switched off."""
+
+    def __init__(self, width: int = 3) -> None:
+        self.width, self.down = width, False
+
+    def embed_query(self, text: str) -> list[float]:
+        if self.down:
+            raise ConnectionError("no network")
+        return [1.0] * self.width
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(t) for t in texts]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return self.embed_query(text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.embed_documents(texts)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_embedding_model_that_is_down_costs_no_run(tmp_path: Path, first: bool) -> None:
+    model = Flaky()
+    with gmem.Memory(tmp_path / "team.gmem", embedder=model) as memory:
+        if not first:
+            play(memory, "leek")
+        model.down = True
+        kept = play(memory, "bean")
+        assert memory.notices[-1].code == "not-embedded" and memory.get(kept.id) == kept
+        model.down = False
+        play(memory, "kale")
+        assert memory.stats().tasks - memory.stats().vectors == 1
+        memory.reembed(model)
+        assert memory.stats().tasks == memory.stats().vectors
+
+
+def test_moving_to_another_model_costs_other_processes_no_run(tmp_path: Path) -> None:
+    with gmem.Memory(tmp_path / "team.gmem", embedder=Flaky(3)) as old:
+        play(old, "leek")
+        with gmem.Memory(tmp_path / "team.gmem", embedder=Flaky(3)) as other:
+            other.reembed("none")
+        play(old, "bean")
+        assert old.stats().tasks == 2 and old.notices[-1].code == "not-embedded"
+        with pytest.raises(gmem.errors.EmbedderMismatch, match="open it again"):
+            old.recall("Cook a leek in the pot")
+
+
+class Meddler:
+    """A distiller that is slow enough for somebody else to do something meanwhile."""
+
+    name, external = "slow", True
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[Contrast], object] = lambda contrast: None
+
+    def distil(self, contrast: Contrast) -> Flow[Lessons]:
+        yield from ()
+        self.meanwhile(contrast)
+        return Lessons()
+
+
+def test_a_task_that_is_forgotten_while_it_is_learned_stays_forgotten(tmp_path: Path) -> None:
+    slow = Meddler()
+    with gmem.Memory(tmp_path / "team.gmem", embedder="none", distiller=slow) as memory:
+        slow.meanwhile = lambda contrast: memory.forget(task=contrast.task.id)
+        task = play(memory, "leek", run_id="t1")
+        assert task.id == "t1" and memory.tasks() == [] and memory.store.check() == []
+
+
+def test_a_judgement_that_comes_while_a_task_is_learned_is_kept(tmp_path: Path) -> None:
+    slow = Meddler()
+    with gmem.Memory(tmp_path / "team.gmem", embedder="none", distiller=slow) as memory:
+
+        def judge(contrast: Contrast) -> None:
+            slow.meanwhile = lambda _: None
+            memory.feedback(contrast.task.id, outcome="failed", text="It was raw.")
+
+        slow.meanwhile = judge
+        task = play(memory, "leek", run_id="t1")
+        assert (task.outcome, task.feedback, task.learned) == ("failed", "It was raw.", True)
+        slow.meanwhile = lambda c: judge(c) if c.task.feedback.endswith("Late.") else None
+        task = memory.feedback("t1", text="Late.", outcome="resolved")
+        assert (task.outcome, task.feedback) == ("resolved", "It was raw.\nLate.")
+
+
+# --- forgetting -------------------------------------------------------------------------------------
+
+
+def test_no_lesson_speaks_of_what_only_forgotten_runs_did(words: gmem.Memory) -> None:
+    for i in range(5):
+        play(words, f"leek {i}", ("canary {0}", "put {0} in pot"), source="zoo")
+        play(words, f"leek {i}", ("put {0} in pot",), resolved=False)
+    assert "canary" in " ".join(i.text for i in words.insights())
+    words.forget(source="zoo")
+    assert "canary" not in " ".join(i.text + i.pattern for i in words.insights())
+    words.close()
+    assert not [f.name for f in Path(words.location).parent.iterdir() if b"canary" in f.read_bytes()]
+
+
+def test_a_lesson_that_a_model_worded_after_a_task_goes_with_it(words: gmem.Memory) -> None:
+    for id in ("a", "b", "c"):
+        play(words, "leek", run_id=id)
+    lesson = Insight("i_0", "blue", "The password is canary", state="active", origin="llm", taught_by=(("a", ""),))
+    evidence = [Evidence(id, "i_0", True, True) for id in "abc"]
+    words.store.write([gmem.graphs.Batch("blue", "o1", insights=[lesson], evidence=evidence)])
+    assert words.forget(task="c").rebuild == ("i_0",)
+    assert words.forget(task="a").insights == ("i_0",)
+
+
+def test_forgetting_again_empties_the_log_that_a_reader_held(tmp_path: Path) -> None:
+    store = gmem.graphs.EmbeddedStore(tmp_path / "team.gmem", timeout=0.2)
+    with gmem.Memory(store, embedder="none") as memory:
+        play(memory, "canary")
+        with closing(sqlite3.connect(memory.location, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM record").fetchone()
+            with pytest.raises(gmem.errors.StoreBusy, match="may still stand in the files"):
+                memory.forget(everything=True)
+        assert memory.tasks() == []
+        memory.forget(everything=True)
+        assert not [f.name for f in tmp_path.iterdir() if b"canary" in f.read_bytes()]
+
+
+# --- lessons of a model -----------------------------------------------------------------------------
+
+
+def test_a_lesson_keeps_its_evidence_only_while_it_says_the_same(words: gmem.Memory) -> None:
+    old = Insight("i_0", "blue", "Check the ledger before you refund an order", state="active", origin="llm")
+    play(words, "leek", run_id="a")
+    task, trace = words.get("a"), words.interaction("a")
+    run = Neighbour("a", True, profile(task, trace))
+    contrast = Contrast(task, trace, run, (), None, [(old, Standing(5, 5, 0, 0))], 1.0)
+
+    def edited(text: str) -> Lessons:
+        return lessons_of(contrast, [Operation(op="EDIT", n=1, text=text)], ["i_0"])
+
+    poisoned = edited("Do not check the ledger before you refund an order")
+    assert poisoned.insights == () and "into its opposite" in poisoned.notices[0].text
+    (better,) = edited("Check the ledger before you refund any order").insights
+    assert better.taught_by == (("a", ""),) and better.version == 2

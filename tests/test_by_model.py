@@ -189,8 +189,11 @@ def test_edit_changes_the_text_and_counts_the_version(won: Contrast) -> None:
     (old, _), *_ = contrast.known
     learned = told(contrast, {"op": "EDIT", "n": 1, "text": "Wash all vegetables with water before cooking."})
     assert learned.insights == (
-        replace(old, text="Wash all vegetables with water before cooking.", version=4, updated=contrast.now),
-    )
+        replace(
+            old, text="Wash all vegetables with water before cooking.", version=4, updated=contrast.now,
+            taught_by=(("run-pea", "run-beet"),),
+        ),
+    )  # fmt: skip
     assert learned.evidence == () and learned.notices == ()
 
 

@@ -19,7 +19,7 @@ from gmem.flow import Flow, call
 from gmem.graphs.base import Standing
 from gmem.ids import insight_id
 from gmem.learn.contrast import Contrast, Distiller, Lessons
-from gmem.learn.lifecycle import same_lesson
+from gmem.learn.lifecycle import negated, same_lesson
 from gmem.learn.patterns import follows
 from gmem.learn.rules import RulesDistiller
 from gmem.llm import ChatModel, ModelFailure
@@ -206,7 +206,7 @@ class _Reader:
         self.insights[id] = Insight(
             id=id, team=c.task.team, text=text, polarity=polarity, audience=self._audience(operation.roles),
             state="candidate", origin="llm", created=c.now, updated=c.now,
-            taught_by=((c.task.id, rival) if c.run.resolved else (rival, c.task.id),),
+            taught_by=(self._pair(),),
         )  # fmt: skip
         # The contrast is that the resolved run went as the lesson says and the failed one did not.
         self._say(id, c.task.id, followed=c.run.resolved, resolved=c.run.resolved)
@@ -228,11 +228,21 @@ class _Reader:
             return "it is the same text"
         if overlap(words(known.text), words(text)) < KEPT:
             return f"it says something else than lesson {operation.n}"
+        if negated(known.text, text):
+            return f"it turns lesson {operation.n} into its opposite"
         others = [i for i in (*self._known.values(), *self.insights.values()) if i.id != known.id]
         if any(i.polarity == known.polarity and same_lesson(i.text, text) for i in others):
             return "another lesson says the same"
-        self.insights[known.id] = replace(known, text=text, version=known.version + 1, updated=self._contrast.now)
+        self.insights[known.id] = replace(
+            known, text=text, version=known.version + 1, updated=self._contrast.now,
+            taught_by=tuple(dict.fromkeys((*known.taught_by, self._pair()))),
+        )  # fmt: skip
         return ""
+
+    def _pair(self) -> tuple[str, str]:
+        """Give the runs that the model was shown, the resolved one first."""
+        task = self._contrast.task.id
+        return (task, self._rival) if self._contrast.run.resolved else (self._rival, task)
 
     def _judge(self, known: Insight, *, agree: bool) -> str:
         run = self._contrast.run

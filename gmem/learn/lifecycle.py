@@ -10,7 +10,7 @@ from gmem.model import Insight, InsightState
 from gmem.stats import fisher
 from gmem.text import words
 
-__all__ = ["duplicates", "same_lesson", "state_of"]
+__all__ = ["duplicates", "negated", "same_lesson", "state_of"]
 
 PROMOTED_BY = 3
 """Verified runs that must support a written lesson before it is recalled: more than the pair that taught it."""
@@ -75,6 +75,11 @@ def duplicates(insights: Sequence[Insight]) -> list[tuple[Insight, Insight]]:
                 gone.add(other.id)
                 out.append((kept, other))
     return out
+
+
+def negated(a: str, b: str) -> bool:
+    """Tell whether one of two texts has a negation that the other lacks."""
+    return bool((set(words(a)) ^ set(words(b))) & _NEGATIONS)
 
 
 def same_lesson(a: str, b: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gmem import ids
-from gmem.errors import InvalidInput, WriteConflict
+from gmem.errors import InvalidInput, StoreBusy, WriteConflict
 from gmem.graphs.base import Batch, GraphStore
 from gmem.learn.lifecycle import duplicates, state_of
 from gmem.model import Evidence, Insight, Task
@@ -59,15 +59,15 @@ def consolidate(store: GraphStore, team: str) -> tuple[str, ...]:
     op = "consolidate " + ids.new_id("o")
     try:
         store.write([Batch(team, op, insights=changed, evidence=evidence, forget_insights=sorted(away))])
-    except WriteConflict:
-        return ()  # another process is at it; the next round sees what is left
+    except (WriteConflict, InvalidInput):
+        return ()  # another process is at it, or has forgotten a task; the next round sees what is left
     return (*sorted(away), *sorted(i.id for i in changed))
 
 
 def forget(
     store: GraphStore, team: str, *, task: str = "", agent: str = "", source: str = "", everything: bool = False
 ) -> Receipt:
-    """Remove tasks, and every insight that nothing supports without them.
+    """Remove tasks, and every insight that nothing supports without them or that a model worded after them.
 
     Raises:
         InvalidInput: Not exactly one thing to forget was named.
@@ -77,13 +77,18 @@ def forget(
         raise InvalidInput("say what to forget: exactly one of task=, agent=, source= or everything=True")
     for _ in range(ATTEMPTS):
         batch, receipt = _plan(store, team, task, agent, source, everything)
-        if not (receipt.tasks or receipt.insights):
-            return receipt
+        if receipt.tasks or receipt.insights:
+            try:
+                store.write([batch])
+            except WriteConflict:
+                continue
         try:
-            store.write([batch])
-        except WriteConflict:
-            continue
-        store.compact()
+            store.compact()  # even with nothing to remove: it may have been removed by a call that got no further
+        except StoreBusy as error:
+            raise StoreBusy(
+                f"{len(receipt.tasks)} tasks are forgotten, but what they said may still stand in the files of the "
+                f"store ({error}); call `memory.store.compact()`, or forget again, when nobody reads it"
+            ) from error
         return receipt
     raise WriteConflict("other writers kept changing what was to be forgotten; nothing was removed, try again")
 
@@ -100,9 +105,10 @@ def _plan(store: GraphStore, team: str, task: str, agent: str, source: str, ever
     for insight in store.insights(team):
         evidence = store.evidence(team, insight_id=insight.id)
         left = [e for e in evidence if e.task_id not in gone]
-        if everything or (len(left) < len(evidence) and not any(e.type == "SUPPORTS" for e in left)):
+        lost = len(left) < len(evidence)
+        if everything or (lost and not _stands(insight, left)) or _worded_by(insight, gone):
             away.append(insight.id)
-        elif len(left) < len(evidence):
+        elif lost:
             taught = tuple(pair for pair in insight.taught_by if not gone & set(pair))
             rebuild.append(replace(insight, state="rebuild", taught_by=taught, version=insight.version + 1))
     batch = Batch(
@@ -111,6 +117,17 @@ def _plan(store: GraphStore, team: str, task: str, agent: str, source: str, ever
     )  # fmt: skip
     receipt = Receipt(tuple(sorted(gone)), tuple(away), tuple(i.id for i in rebuild), sum(t.length for t in found))
     return batch, receipt
+
+
+def _stands(insight: Insight, left: list[Evidence]) -> bool:
+    """Say whether what is left supports a lesson, and somebody who is left did what it speaks of."""
+    told = not insight.pattern or any(e.followed == (insight.polarity == "do") for e in left)
+    return told and any(e.type == "SUPPORTS" for e in left)
+
+
+def _worded_by(insight: Insight, gone: set[str]) -> bool:
+    """Say whether a model worded a lesson after a task that goes: its text may quote what was said there."""
+    return insight.origin == "llm" and any(gone & set(pair) for pair in insight.taught_by)
 
 
 def _took_part(store: GraphStore, team: str, task: Task, agent: str) -> bool:
