@@ -59,6 +59,7 @@ def test_condensing_drops_steps_without_effect_and_punished_ones() -> None:
         ("env", "observation", "A garden.", [6]),
     )
     assert condense(run, "resolved") == (6, 7)
+    assert condense(run, "failed") == (4, 5, 6, 7)  # what was punished is what the next team has to know
 
 
 def test_the_same_answer_to_one_kind_of_action_is_no_waste() -> None:

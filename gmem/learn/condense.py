@@ -13,9 +13,10 @@ __all__ = ["condense"]
 def condense(utterances: Sequence[Utterance], outcome: Outcome) -> tuple[int, ...]:
     """Choose the utterances that the result of a run depends on.
 
-    Left out are steps that brought a negative reward, steps that changed nothing (the environment
-    gave the same answer to different kinds of action), repetitions in runs that were not resolved,
-    echoes of the memory itself, and whatever the result does not build on.
+    Left out are steps that changed nothing (the environment gave the same answer to different kinds
+    of action), echoes of the memory itself, and whatever the result does not build on; of resolved
+    runs also steps that brought a negative reward, of others repetitions. A failure keeps what was
+    punished: that is what went wrong, and what the next team has to be told.
 
     Args:
         utterances: All utterances of the run, in order.
@@ -25,9 +26,9 @@ def condense(utterances: Sequence[Utterance], outcome: Outcome) -> tuple[int, ..
         Their numbers, ascending; all of them where nothing would be left.
     """
     useless = _without_effect(utterances) | {u.seq for u in utterances if u.echo}
-    if outcome != "resolved":
-        useless |= _repeated(utterances)
-    reached = _reaching(utterances, _sinks(utterances, useless))
+    punished = _punished(utterances)
+    useless |= punished if outcome == "resolved" else _repeated(utterances)
+    reached = _reaching(utterances, _sinks(utterances, useless) | (punished - useless))
     kept = tuple(u.seq for u in utterances if u.seq in reached and u.seq not in useless)
     return kept or tuple(u.seq for u in utterances)
 
@@ -43,14 +44,18 @@ def _without_effect(utterances: Sequence[Utterance]) -> set[int]:
             if (u.reward or 0) > 0 or (answered[u.seq].reward or 0) > 0:
                 helped.add(said)
     empty = {said for said, templates in kinds.items() if len(templates) > 1 and said not in helped}
+    idle = [act for act, answer in answered.items() if fold(answer.content) in empty]
+    return {*idle, *(answered[act].seq for act in idle)}
+
+
+def _punished(utterances: Sequence[Utterance]) -> set[int]:
+    answered = answers(utterances)
     out: set[int] = set()
     for u in utterances:
         answer = answered.get(u.seq)
         reward = u.reward if u.reward is not None else answer.reward if answer else None
-        if (reward is not None and reward < 0) or (answer is not None and fold(answer.content) in empty):
-            out.add(u.seq)
-            if answer is not None:
-                out.add(answer.seq)
+        if reward is not None and reward < 0:
+            out |= {u.seq, answer.seq} if answer else {u.seq}
     return out
 
 
