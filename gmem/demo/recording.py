@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gmem.demo.prompts import Line, command_of
+from gmem.demo.prompts import VETO, Kind, Line, command_of
 from gmem.trace import Run
 
 AGENTS = {"planner": "planner", "actor": "actor", "critic": "critic"}
@@ -14,6 +14,8 @@ class Recorder:
 
     A plan builds on what the world said last, a command on the plan and on what the world or the
     critic said last, a verdict on the command, and the world's answer on command and verdict.
+    A command that the critic vetoed was never carried out, so it is kept as talk, not as a deed;
+    it waits for the verdict.
 
     Args:
         run: The run to record into.
@@ -21,29 +23,34 @@ class Recorder:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._proposed: Line | None = None
         self._plan: int | None = None
         self._command: int | None = None
         self._last: int | None = None
 
     def __call__(self, line: Line) -> None:
-        """Record one line."""
+        """Record one line; a proposed command is recorded with the line that follows it."""
+        if self._proposed is not None:
+            kind: Kind = "message" if line.content.startswith(VETO) else "action"
+            self._command = self._say(self._proposed, kind, command_of(self._proposed.content))
+            self._proposed = None
+        if line.kind == "action":
+            self._proposed = line
+            return
+        seq = self._say(line, line.kind, line.content)
         if line.agent == "planner":
-            upstream = [self._last]
-        elif line.agent == "actor":
-            upstream = [self._plan, self._last]
-        else:
-            upstream = [self._command, self._last]
-        content = command_of(line.content) if line.kind == "action" else line.content
+            self._plan = seq
+
+    def _say(self, line: Line, kind: Kind, content: str) -> int:
+        """Put a line into the run, with what it builds on."""
+        upstream = {"planner": [], "actor": [self._plan]}.get(line.agent, [self._command])
         seq = self._run.say(
             line.agent,
             content or "(nothing to be seen)",
             to=line.to,
-            kind=line.kind,
+            kind=kind,
             reward=line.reward or None,
-            inspired_by=sorted({u for u in upstream if u is not None}),
+            inspired_by=sorted({u for u in (*upstream, self._last) if u is not None}),
         )
         self._last = seq
-        if line.agent == "planner":
-            self._plan = seq
-        elif line.kind == "action":
-            self._command = seq
+        return seq
