@@ -69,7 +69,7 @@ def measure(bench: Bench) -> list[Table]:
     rows = [_row(bench, size) for size in bench.sizes]
     notes = (
         f"{bench.recalls} queries of 12 words at each size; vectors of {DIMENSION} numbers; defaults of recall",
-        f"numpy: a product of the same matrix and vector, and the best {BEST} by argpartition; BLAS: `matrix @ vector`, on",
+        f"numpy: one product of the same matrix and vector, best {BEST} by argpartition; BLAS: `matrix @ vector`, with",
         "as many threads as it likes; rows: one dot product a row, on one thread; the ratio is to the faster",
         "words only: the same memory asked without a vector",
     )
