@@ -49,6 +49,12 @@ def fisher(a: int, b: int, c: int, d: int) -> float:
     0.0179
     """
     row, other, column = a + b, c + d, a + c
-    total = math.comb(row + other, column)
     most = min(row, column)
-    return sum(math.comb(row, k) * math.comb(other, column - k) for k in range(a, most + 1)) / total
+    term = found = math.comb(row, a) * math.comb(other, column - a)  # tables with the same sums and this a
+    for k in range(a, most):
+        # The next binomials follow from these, exactly; once they shrink out of sight, so do all that follow.
+        term = term * (row - k) * (column - k) // ((k + 1) * (other - column + k + 1))
+        found += term
+        if term.bit_length() + (most - k).bit_length() + 64 < found.bit_length():
+            break
+    return found / math.comb(row + other, column)
