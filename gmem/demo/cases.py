@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gmem.demo.language import correspondences, objects, rewrite, verb
+from gmem.demo.language import correspondences, objects, rewrite, verb, words
 from gmem.demo.notes import Case
 from gmem.demo.world import was_refused
 
 _PLACE = re.compile(r"\bcalled the ([a-z ]+?)\.", re.IGNORECASE)
 _UNPLACED = 2.0
 """Misfit of a case that does not say where it began to act."""
+_CONTRADICTED = 4.0
+"""Misfit of words that would have to be replaced by two different ones."""
+_REPLACED = 0.5
+"""Misfit of a word that is another one here, where the steps speak of it: they can be put in the new words."""
+_UNTOLD = 2.0
+"""Misfit of a word that only one of the two tasks has and that no step speaks of: who knows what it changes?"""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,11 @@ def plan_from(case: Case, task: str) -> Plan:
     """
     pairs, contradictions = correspondences(case.task, task)
     steps, placed = shorten_routes(adapt(case, task), _first_place(case))
-    changed = sum(len(source.split()) for source in pairs)
-    return Plan(case.id, tuple(steps), 4.0 * contradictions + 0.5 * changed + (0.0 if placed else _UNPLACED))
+    spoken = " ".join(" ".join(words(step.action)) for step in case.steps)
+    told = {source: target for source, target in pairs.items() if rewrite(spoken, {source: target}) != spoken}
+    untold = (set(words(case.task)) ^ set(words(task))) - set(words(" ".join((*told, *told.values()))))
+    misfit = _CONTRADICTED * contradictions + _REPLACED * len(words(" ".join(told))) + _UNTOLD * len(untold)
+    return Plan(case.id, tuple(steps), misfit + (0.0 if placed else _UNPLACED))
 
 
 def adapt(case: Case, task: str) -> list[str]:
