@@ -448,12 +448,18 @@ def test_an_import_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     source, target = tmp_path / "t.jsonl", tmp_path / "new.gmem"
     task = {"task": "Cook a swede", "outcome": "success", "messages": [{"agent": "ann", "content": "Boil it."}]}
     source.write_text("\n".join(json.dumps({**task, "id": str(n)}) for n in range(20_000)), encoding="utf-8")
-    command = [sys.executable, "-m", "gmem", "import", str(source), "--memory", str(target), "--embedder", "none"]
+    # A program that was started in the background is deaf to SIGINT, and so are those that it starts.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import gmem.cli; gmem.cli.main()"
+    command = [sys.executable, "-c", listening, "import", str(source), "--memory", str(target), "--embedder", "none"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not target.exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
+        try:
+            _, said = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert process.returncode == 1
     assert "Stopped. What was imported is kept, and the same command goes on from there." in said
     assert "Traceback" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,14 +58,18 @@ def top(
     rows = np.arange(len(ids)) if mask is None else np.flatnonzero(mask)
     if k <= 0 or not len(rows):
         return []
-    chosen = scores[rows]
+    tied = np.zeros(0, dtype=rows.dtype)
     if len(rows) > k:
-        # Keep everything that ties with the k-th, so that ties are broken by id and not by position.
+        # Ties are broken by id, not by position: of all that tie with the k-th, the smallest ids are in.
+        chosen = scores[rows]
         threshold = np.partition(chosen, len(rows) - k)[len(rows) - k]
-        rows = rows[chosen >= threshold]
+        rows, tied = rows[chosen > threshold], rows[chosen == threshold]
     found = [(ids[int(row)], float(scores[row])) for row in rows]
     found.sort(key=lambda pair: (-pair[1], pair[0]))
-    return found[:k]
+    if len(tied):
+        score = float(scores[tied[0]])
+        found += [(id, score) for id in nsmallest(k - len(found), (ids[row] for row in tied.tolist()))]
+    return found
 
 
 def lift(tally: Tally) -> tuple[float, float, float] | None:
