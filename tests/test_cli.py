@@ -449,7 +449,7 @@ def test_an_import_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     task = {"task": "Cook a swede", "outcome": "success", "messages": [{"agent": "ann", "content": "Boil it."}]}
     source.write_text("\n".join(json.dumps({**task, "id": str(n)}) for n in range(20_000)), encoding="utf-8")
     # A program that was started in the background is deaf to SIGINT, and so are those that it starts.
-    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import gmem.cli; gmem.cli.main()"
+    listening = "import signal as s; s.signal(s.SIGINT, s.default_int_handler); import gmem.cli; gmem.cli.main()"
     command = [sys.executable, "-c", listening, "import", str(source), "--memory", str(target), "--embedder", "none"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not target.exists():
