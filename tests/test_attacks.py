@@ -267,7 +267,7 @@ class Flaky:
 
     def embed_query(self, text: str) -> list[float]:
         if self.down:
-            raise ConnectionError("no network")
+            raise ConnectionError("the key sk-secret is wrong")
         return [1.0] * self.width
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -289,6 +289,9 @@ def test_an_embedding_model_that_is_down_costs_no_run(tmp_path: Path, first: boo
         model.down = True
         kept = play(memory, "bean")
         assert memory.notices[-1].code == "not-embedded" and memory.get(kept.id) == kept
+        with pytest.raises(gmem.errors.EmbeddingError, match="ConnectionError") as caught:
+            memory.recall("Cook a leek in the pot")
+        assert "sk-secret" not in str(caught.value)  # providers quote keys
         model.down = False
         play(memory, "kale")
         assert memory.stats().tasks - memory.stats().vectors == 1

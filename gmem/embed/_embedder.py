@@ -167,8 +167,9 @@ class Embedder:
         if isinstance(error, GmemError):  # from gmem's own models, and already told in full
             return error
         return EmbeddingError(
-            f"The embedding model {self.name} failed in {what} with {count} text(s): "
-            f"{type(error).__name__}: {error}"
+            # Without the words of the cause, which is chained: they may quote the texts, or a key.
+            f"The embedding model {self.name} failed in {what} with {count} text(s): {type(error).__name__}; "
+            "check its key, its address and the network"
         )
 
     def _checked(self, raw: Any, count: int) -> NDArray[np.float32]:
