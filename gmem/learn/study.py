@@ -151,8 +151,9 @@ class Scholar:
         for id in (task.id, *(o.task_id for o in others)):
             ids.update(dict.fromkeys(e.insight_id for e in self._store.evidence(task.team, task_id=id)))
         states: tuple[InsightState, ...] = ("candidate", "active", "rebuild")
-        found = self._store.insights(task.team, list(ids), states=states)[:REVIEWED]
-        return [(i, self._store.standing(task.team, i.id)) for i in found]
+        there = {i.id: i for i in self._store.insights(task.team, states=states)}
+        near = [there[id] for id in ids if id in there][:REVIEWED]  # one may be forgotten meanwhile
+        return [(i, self._store.standing(task.team, i.id)) for i in near]
 
     def _met(
         self, team: str, taught: Sequence[Insight], known: Sequence[tuple[Insight, Standing]]

@@ -182,7 +182,9 @@ def _up(store: GraphStore, team: str, reached: list[Hit]) -> tuple[list[FoundLes
                 (followed if evidence.resolved else lacking).setdefault(evidence.insight_id, []).append(hit.id)
     lessons: list[FoundLesson] = []
     dropped: list[Row] = []
-    for insight in store.insights(team, sorted(pull), states=("active",)):
+    for insight in store.insights(team, states=("active",)):  # not by id: one may be forgotten meanwhile
+        if insight.id not in pull:
+            continue
         standing = store.standing(team, insight.id)
         measured = lift(store.tally(team, insight.id))
         _, low, high = measured or (0.0, 0.0, 0.0)
