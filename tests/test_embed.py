@@ -457,7 +457,7 @@ def test_rows_are_unit_or_zero_whatever_the_model_gives(vectors: list[list[float
         (lambda texts: None, r"shape \(\)"),
         (lambda texts: [[1.0, 2.0], [3.0, float("nan")]], "gave nan in the vector of text 1 of 2"),
         (lambda texts: [[float("-inf"), 2.0], [3.0, 4.0]], "gave -inf in the vector of text 0 of 2"),
-        (lambda texts: 1 / 0, "failed in a?embed_documents with 2 .*ZeroDivisionError; check its key"),
+        (lambda texts: 1 / 0, "failed in a?embed_documents with 2 .*ZeroDivisionError; check its name"),
     ],
 )
 def test_what_is_not_an_embedding_is_refused_by_name(

@@ -169,7 +169,7 @@ class Embedder:
         return EmbeddingError(
             # Without the words of the cause, which is chained: they may quote the texts, or a key.
             f"The embedding model {self.name} failed in {what} with {count} text(s): {type(error).__name__}; "
-            "check its key, its address and the network"
+            "check its name, its key and the network, or move the memory to another model with `gmem reembed`"
         )
 
     def _checked(self, raw: Any, count: int) -> NDArray[np.float32]:
