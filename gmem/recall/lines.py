@@ -64,8 +64,15 @@ def case_line(task: Task) -> str:
     return f"### [{clean(task.id)}] {clip(clean(task.query), QUERY_WIDTH)} ({line})"
 
 
-def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:
+def step_lines(
+    steps: Sequence[Utterance], action_width: int = ACTION_WIDTH, answer_width: int = ANSWER_WIDTH
+) -> list[tuple[int, str]]:
     """Write steps, an action and the answer to it on one line.
+
+    Args:
+        steps: Utterances of one task, in order.
+        action_width: Characters left of what was said or done.
+        answer_width: Characters left of the answer to it.
 
     Returns:
         (seq, line) in the order of the steps; an answer has no line of its own if its action has one.
@@ -79,9 +86,9 @@ def step_lines(steps: Sequence[Utterance]) -> list[tuple[int, str]]:
         speaker = clean(u.agent)
         if u.kind in ("message", "handoff") and u.to:
             speaker += " -> " + ", ".join(clean(name) for name in u.to)
-        line = f"{u.seq}. {speaker}: {clip(clean(u.content), ACTION_WIDTH)}"
+        line = f"{u.seq}. {speaker}: {clip(clean(u.content), action_width)}"
         answer = answered.get(u.seq)
         if answer is not None:
-            line += f" => {clip(clean(answer.content), ANSWER_WIDTH)}"
+            line += f" => {clip(clean(answer.content), answer_width)}"
         lines.append((u.seq, line))
     return lines
