@@ -19,6 +19,10 @@ _REPLACED = 0.5
 """Misfit of a word that is another one here, where the steps speak of it: they can be put in the new words."""
 _UNTOLD = 2.0
 """Misfit of a word that only one of the two tasks has and that no step speaks of: who knows what it changes?"""
+_MISSING = 0.5
+"""Misfit of a step that the notes leave out."""
+_STEP = 0.1
+"""Misfit of a step: of cases that fit alike the shorter is the better plan."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ def plan_from(case: Case, task: str) -> Plan:
     told = {source: target for source, target in pairs.items() if rewrite(spoken, {source: target}) != spoken}
     untold = (set(words(case.task)) ^ set(words(task))) - set(words(" ".join((*told, *told.values()))))
     misfit = _CONTRADICTED * contradictions + _REPLACED * len(words(" ".join(told))) + _UNTOLD * len(untold)
-    return Plan(case.id, tuple(steps), misfit + (0.0 if placed else _UNPLACED))
+    misfit += _MISSING * case.missing + _STEP * len(steps) + (0.0 if placed else _UNPLACED)
+    return Plan(case.id, tuple(steps), misfit)
 
 
 def adapt(case: Case, task: str) -> list[str]:

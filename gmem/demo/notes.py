@@ -20,6 +20,7 @@ _STEP = re.compile(
     r"^(?P<number>\d+)\.[ \t]+(?P<agent>\w+):[ \t]+(?P<action>.*?)(?:[ \t]+=>[ \t]*(?P<seen>.*))?[ \t]*$",
     re.MULTILINE,
 )
+_GAP = re.compile(r"^\.\.\. \((\d+) steps left out\)", re.MULTILINE)
 _SCORE = re.compile(r"score (-?\d+)")
 _LESSON = re.compile(r"^-[ \t]+\[(?P<id>[^\]]+)\][ \t]+(?P<text>.+)$", re.MULTILINE)
 
@@ -36,13 +37,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """An earlier task as the notes tell it."""
+    """An earlier task as the notes tell it.
+
+    Attributes:
+        id: Names it.
+        task: Its text.
+        solved: Whether it was solved.
+        score: What it scored, if the notes say.
+        steps: What was done, in order.
+        missing: How many steps the notes leave out.
+    """
 
     id: str
     task: str
     solved: bool
     score: int | None
     steps: tuple[Step, ...]
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ def _cases(body: str, solved: bool) -> list[Case]:
     out = []
     for head, end in zip(found, [h.start() for h in found[1:]] + [len(body)], strict=True):
         score = _SCORE.search(head["verdict"] or "")
+        told = body[head.end() : end]
         out.append(
             Case(
                 id=head["id"],
@@ -97,8 +109,9 @@ def _cases(body: str, solved: bool) -> list[Case]:
                         s["action"].strip(),
                         (s["seen"] or "").replace(" / ", "\n"),
                     )
-                    for s in _STEP.finditer(body[head.end() : end])
+                    for s in _STEP.finditer(told)
                 ),
+                missing=sum(map(int, _GAP.findall(told))),
             )
         )
     return out

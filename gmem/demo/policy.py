@@ -185,9 +185,10 @@ class Critic(Scripted):
             return f"{VETO}: that has just changed nothing"
         if verb(command) not in IRREVERSIBLE or question.plan_text().startswith(TO_THE_LETTER):
             return GO_AHEAD
-        if any(turn.command == command and not turn.vetoed for turn in turns):
+        done = _done_for_good(question)
+        if _named(command) in done:
             return f"{VETO}: it cannot be taken back, and it was done already"
-        if _skipped(question) > MOST_SKIPPED:
+        if _skipped(question, done) > MOST_SKIPPED:
             return f"{VETO}: it cannot be taken back, and what should come before it was not done"
         if self._doubt(question, read_notes(question.system), command):
             return f"{VETO}: it cannot be taken back, and nothing like it worked before"
@@ -232,9 +233,25 @@ def _meant(command: str, turns: Sequence[Turn]) -> str:
     return _choices(turns[-1].observation).get(command, command) if turns else command
 
 
-def _skipped(question: Question) -> int:
+def _named(command: str) -> frozenset[str]:
+    """Return the words of a command that say which thing is meant."""
+    return frozenset(words(objects(command))) - FILLER
+
+
+def _done_for_good(question: Question) -> set[frozenset[str]]:
+    """Return the things to which something was done in this game that cannot be taken back."""
+    turns = question.turns(actor_is_self=False, whole=True)[:-1]
+    meant = [(_meant(turn.command, turns[:at]), turn) for at, turn in enumerate(turns)]
+    return {_named(command) for command, turn in meant if verb(command) in IRREVERSIBLE and _carried_out(turn)}
+
+
+def _carried_out(turn: Turn) -> bool:
+    return not (turn.vetoed or was_refused(turn.observation) or turn.observation.startswith(AMBIGUOUS))
+
+
+def _skipped(question: Question, done: set[frozenset[str]]) -> int:
     """Count the steps of the plan in force that were passed over, each that matters most as too many."""
-    passed = question.skipped()
+    passed = [step for step in question.skipped() if verb(step) not in IRREVERSIBLE or _named(step) not in done]
     return len(passed) + MOST_SKIPPED * sum(verb(step) in IRREVERSIBLE for step in passed)
 
 

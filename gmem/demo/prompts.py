@@ -161,13 +161,15 @@ class Question:
         mark = f"{PASS}: "
         return [m.text.removeprefix(mark) for m in self.talk[start:] if m.text.startswith(mark)]
 
-    def turns(self, actor_is_self: bool = True) -> list[Turn]:
+    def turns(self, actor_is_self: bool = True, whole: bool = False) -> list[Turn]:
         """Return the actor's turns since the last plan, oldest first.
 
         Args:
             actor_is_self: Whether the reader is the actor, whose lines are then the AI messages.
+            whole: Return those before the last plan as well.
         """
-        start = max((i for i, m in enumerate(self.talk) if m.name == "planner"), default=-1) + 1
+        plans = (i for i, m in enumerate(self.talk) if m.name == "planner" and not whole)
+        start = max(plans, default=-1) + 1
         out: list[Turn] = []
         for message in self.talk[start:]:
             text = message.text
