@@ -45,12 +45,12 @@ def run(as_json: bool, out: Path, quick: bool, console: Console) -> int:
     path = out / "demo.gmem"
     for old in (path, *out.glob("demo.gmem-*")):
         old.unlink(missing_ok=True)
-    course = Course(types=schedule.TASK_TYPES[:3], experts=3, novices=1, tests=1) if quick else Course()
+    course = Course(types=schedule.QUICK_TYPES, experts=3, novices=2, tests=2) if quick else Course()
     started = time.monotonic()
     columns = (
         TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip
-    with Memory(path, team="demo") as memory:
+    with Memory(path) as memory:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("starting the world", total=course.games)
             results = play(memory, course, lambda what: progress.update(bar, advance=1, description=what))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from gmem import Lesson, Memory
+from gmem import Lesson, Memory, Recall
 from gmem.demo.play import CONDITIONS, GMEM, Game, Results
 from gmem.recall.lines import clean, lesson_line
 from gmem.stats import fisher
@@ -23,6 +28,17 @@ TEAM = (
     "by themselves they only try commands that sound like the task, and every plan that they follow is an earlier "
     "run that gmem recalled, put in the words of the new task."
 )
+READING = (
+    "Scores go to 100; a game that was lost for good counts 0. The middle row is given what gmem recalls for another "
+    "kind of task: any memory will not do."
+)
+TERMS = (
+    "seed: one of the tasks most like this one. hop: similar to a seed. up from: a lesson that these tasks support. "
+    "tokens: what it costs in the prompt."
+)
+MOST_CUT = 3
+"""Rows of an explanation shown of what was found and not delivered."""
+QUERY_WIDTH = 200
 
 
 def lessons(memory: Memory, count: int = 3) -> list[Lesson]:
@@ -72,6 +88,7 @@ def figures(results: Results, memory: Memory, seconds: float) -> dict[str, Any]:
             for x in lessons(memory)
         ],
         "memory": memory.location,
+        "commands": commands(results, memory),
         "seconds": round(seconds, 1),
     }
 
@@ -117,7 +134,8 @@ def show(console: Console, results: Results, memory: Memory, drawn: Path, second
     """Print the end of the demo."""
     found = figures(results, memory, seconds)
     made = found["experience"]
-    console.print(
+    say = partial(console.print, markup=False, highlight=False)
+    say(
         f"\nExperience: {made['expert_runs']} expert runs (mean score {made['expert_score']}), "
         f"{made['novice_runs']} novice runs ({made['novice_score']})."
     )
@@ -130,20 +148,52 @@ def show(console: Console, results: Results, memory: Memory, drawn: Path, second
             f"{row['moves']:.0f}", f"{row['memory_tokens']:,.0f}", style="bold" if condition == GMEM else "",
         )  # fmt: skip
     console.print(table)
-    console.print(escape(TEAM), style="dim")
-    console.print("\n[bold]Lessons, and the runs that prove them[/bold]")
+    say(f"{READING} {TEAM}", style="dim")
+    say("\nWhat it learned, and runs that prove it", style="bold")
     for lesson in found["lessons"]:
-        console.print(f"  {escape(lesson['text'])}")
+        say(f"  {lesson['text']}")
         for proof in lesson["proofs"]:
             task = memory.get(proof)
-            console.print(f"      {task.outcome} {proof}: {escape(clip(clean(task.query), 80))}", style="dim")
-    query = ""
+            say(f"      {task.outcome} {proof}: {clip(clean(task.query), 80)}", style="dim")
+    if not found["lessons"]:
+        say("  Nothing yet: so few runs prove no lesson.")
     if results.recall is not None:
-        query = clean(results.recall.query)
-        console.print("\n[bold]One recall, explained[/bold]")
-        console.print(escape(str(results.recall.explain())), soft_wrap=True)
-    place = f"--memory {memory.location}"
-    console.print(f"\nLearning curve: {escape(str(drawn))}\nMemory: {escape(memory.location)}; look into it with")
-    for command in (f"gmem tasks {place}", f"gmem insights {place}", f'gmem explain {place} "{query}"'):
-        console.print(f"  {escape(command)}", soft_wrap=True)
-    console.print(f"{seconds:.0f} seconds.", style="dim")
+        _explain(console, results.recall)
+    say(f"\nLearning curve: {drawn}\nMemory: {memory.location}; look into it with")
+    for command in found["commands"]:
+        say(f"  {_quoted(command)}", soft_wrap=True)
+    say(f"{seconds:.0f} seconds.", style="dim")
+
+
+def commands(results: Results, memory: Memory) -> list[list[str]]:
+    """Give the commands with which to look into the memory, as lists of words."""
+    asked = [] if results.recall is None else [["explain", results.recall.query, "--role", results.recall.role]]
+    return [["gmem", *words, "--memory", memory.location] for words in (["tasks"], ["insights"], *asked)]
+
+
+def _quoted(command: Sequence[str]) -> str:
+    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
+
+
+def _explain(console: Console, recall: Recall) -> None:
+    """Print what a recall delivered and why, and the best of what it left out."""
+    rows = recall.explain().rows
+    shown = [r for r in rows if r.verdict == "shown"]
+    others = [r for r in rows if r.verdict != "shown"]
+    say = partial(console.print, markup=False, highlight=False)
+    say(f"\nOne recall, explained: what the {recall.role} was given in a game that it won", style="bold")
+    say(f"  {clip(clean(recall.query), QUERY_WIDTH)}")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("", "item", "score", "tokens", "found by", "why"):
+        table.add_column(title, justify="right" if title in ("score", "tokens") else "left", overflow="fold")
+    for row in (*shown, *others[:MOST_CUT]):
+        path, _, more = row.path.partition(", ")
+        cells = (
+            row.verdict, f"{row.kind} {row.id}", f"{row.score:.2f}", str(row.tokens or ""),
+            path + (" ..." if more else ""), row.why,
+        )  # fmt: skip
+        table.add_row(*(Text(clean(cell)) for cell in cells), style="" if row.verdict == "shown" else "dim")
+    console.print(table)
+    if len(others) > MOST_CUT:
+        say(f"  {len(others) - MOST_CUT} more were found and not delivered; `gmem explain` lists them all.")
+    say(TERMS, style="dim")

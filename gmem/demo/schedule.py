@@ -24,6 +24,8 @@ TASK_TYPES = (
     "chemistry-mix-paint-secondary-color",
     "test-conductivity-of-unknown-substances",
 )
+QUICK_TYPES = ("find-animal", "use-thermometer", "power-component")
+"""One type of each of three kinds, for a demo in half a minute."""
 EXPERT_RUNS = 5
 """Training variations per type that the expert team plays to the end."""
 NOVICE_RUNS = 2
