@@ -114,17 +114,21 @@ def picture(results: Results, path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120)
+    figure, axes = pyplot.subplots(figsize=(8, 5), dpi=120)
     for (condition, curve), colour in zip(
         learning_curve(results).items(), ("0.6", "tab:orange", "tab:blue"), strict=True
     ):
-        axes.plot(range(1, len(curve) + 1), curve, label=condition, color=colour, linewidth=2)
-    axes.set(
-        xlabel="test tasks played", ylabel="mean score so far", ylim=(0, 100), title="ScienceWorld, tasks never seen"
-    )
+        end = f": {curve[-1]:.0f}" if curve else ""
+        axes.plot(
+            range(1, len(curve) + 1), curve, label=condition + end, color=colour, linewidth=2, marker="o", markersize=3
+        )
+    axes.set(xlabel="test tasks played", ylabel="mean score so far", ylim=(0, 105))
+    axes.set_title("The same team on ScienceWorld tasks that nobody has played")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)

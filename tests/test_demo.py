@@ -1,0 +1,142 @@
+"""The demo from end to end, and what of it can be checked without playing: who builds on whom, and the curve."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import gmem
+from gmem.cli import main
+from gmem.demo.play import CONDITIONS, GMEM, NONE, WRONG, Course, Game, Results
+from gmem.demo.prompts import Line
+from gmem.demo.recording import AGENTS, Recorder
+from gmem.demo.report import commands, figures, learning_curve, show
+from gmem.demo.schedule import QUICK_TYPES
+from gmem.model import answers
+
+TALK = (
+    Line("planner", "actor", "message", "1. focus on egg\n2. take egg"),
+    Line("actor", "critic", "action", "focus on egg"),
+    Line("critic", "actor", "message", "veto: it cannot be taken back"),
+    Line("actor", "actor", "message", "pass: focus on egg"),
+    Line("actor", "critic", "action", "take nest  (instead of: take egg)"),
+    Line("critic", "environment", "message", "go ahead"),
+    Line("environment", "actor", "observation", "", 5.0),
+    Line("planner", "actor", "message", "no plan"),
+)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Any:
+    with gmem.Memory(tmp_path / "a.gmem", embedder="none") as opened:
+        yield opened
+
+
+def test_each_line_is_tied_to_what_it_builds_on(memory: gmem.Memory) -> None:
+    with memory.task("find an egg", agents=AGENTS) as run:
+        record = Recorder(run)
+        for line in TALK:
+            record(line)
+        run.resolve(100)
+    said = memory.interaction(run.id).utterances
+    assert [(u.agent, u.kind, u.inspired_by) for u in said] == [
+        ("planner", "message", ()),
+        ("actor", "message", (0,)),  # vetoed: talk, not a deed
+        ("critic", "message", (1,)),
+        ("actor", "message", (0, 2)),
+        ("actor", "action", (0, 3)),
+        ("critic", "message", (4,)),
+        ("environment", "observation", (4, 5)),
+        ("planner", "message", (6,)),
+    ]
+    assert {act: answer.seq for act, answer in answers(said).items()} == {4: 6}
+    assert said[4].content == "take nest" and said[6].content and said[6].reward == 5.0
+    assert [u.to for u in said[:3]] == [("actor",), ("critic",), ("actor",)]
+    assert said[3].role == "actor"
+
+
+def results(scores: dict[str, list[int]]) -> Results:
+    out = Results(experts=[100, 100], novices=[-100, 20])
+    for at in range(max(map(len, scores.values()))):
+        for condition, values in scores.items():
+            if at < len(values):
+                out.games.append(Game("find-animal", at, condition, values[at], 100, 7, 50))
+    return out
+
+
+def test_the_curve_is_the_mean_so_far_of_each_condition() -> None:
+    curves = learning_curve(results({NONE: [0, 10], WRONG: [30], GMEM: [100, 50, 0]}))
+    assert curves == {NONE: [0.0, 5.0], WRONG: [30.0], GMEM: [100.0, 75.0, 50.0]}
+    assert learning_curve(Results()) == {condition: [] for condition in CONDITIONS}
+
+
+def test_figures_of_games(memory: gmem.Memory) -> None:
+    found = figures(results({NONE: [0, 10], WRONG: [30], GMEM: [100, 50, 0]}), memory, 1.25)
+    assert found["experience"] == {"expert_runs": 2, "expert_score": 100.0, "novice_runs": 2, "novice_score": 10.0}
+    assert found["conditions"][GMEM] == {
+        "games": 3, "score": 50.0, "best": 100.0, "solved": 1, "moves": 7.0, "memory_tokens": 50.0,
+    }  # fmt: skip
+    assert found["by_type"] == {"find-animal": {NONE: 5.0, WRONG: 30.0, GMEM: 50.0}}
+    assert found["lessons"] == []
+
+
+def test_an_explanation_of_many_rows_is_cut_and_nothing_stored_is_markup(memory: gmem.Memory) -> None:
+    for i in range(12):
+        with memory.task(f"find an egg [bold]{i}[/nothing]", agents=AGENTS) as run:
+            run.act("actor", f"take egg {i}", "Taken.")
+            run.resolve(100)
+    played = results({GMEM: [100]})
+    played.recall = memory.recall("find an egg", "planner", seeds=12, cases=12, budget=120)
+    rows = played.recall.explain().rows
+    others = [r for r in rows if r.verdict != "shown"]
+    assert len(others) > 3
+    screen = StringIO()
+    show(Console(file=screen, width=200), played, memory, Path("curve.png"), 1.0)
+    text = screen.getvalue()
+    listed = [r.id for r in rows if r.id in text]
+    assert listed == [r.id for r in rows if r.verdict == "shown"] + [r.id for r in others[:3]]
+    assert f"{len(others) - 3} more were found" in text
+    assert "curve.png" in text and "Nothing yet" in text
+    assert ["gmem", "explain", "find an egg", "--role", "planner", "--memory", memory.location] in commands(
+        played, memory
+    )
+
+
+@pytest.mark.demo
+@pytest.mark.slow
+def test_the_quick_demo(tmp_path: Path) -> None:
+    pytest.importorskip("scienceworld")
+    out = tmp_path / "out put"
+    played = CliRunner().invoke(main, ["demo", "--quick", "--json", "--out", str(out)])
+    assert played.exit_code == 0, played.output
+    found = json.loads(played.stdout)
+    assert found == json.loads((out / "demo.json").read_text(encoding="utf-8"))
+    rows = found["conditions"]
+    assert list(rows) == list(found["learning_curve"]) == list(CONDITIONS)
+    games = 2 * len(QUICK_TYPES)
+    for condition, row in rows.items():
+        assert row["games"] == games == len(found["learning_curve"][condition])
+        assert 0 <= row["solved"] <= games and 0 <= row["score"] <= row["best"] <= 100
+        assert (row["memory_tokens"] > 0) is (condition != NONE)
+    assert list(found["by_type"]) == list(QUICK_TYPES)
+    # 100 against 25 at most in each run that was seen; the game draws lots, so a loss or two must not count.
+    assert rows[GMEM]["score"] > rows[NONE]["score"] + 20
+    assert rows[GMEM]["score"] > rows[WRONG]["score"] + 20
+    assert found["experience"]["expert_score"] > found["experience"]["novice_score"]
+
+    assert (out / "learning-curve.png").read_bytes().startswith(b"\x89PNG\r\n")
+    with gmem.Memory(found["memory"]) as memory:
+        course = Course(types=QUICK_TYPES, experts=3, novices=2, tests=2)
+        assert memory.stats().tasks == len(QUICK_TYPES) * (course.experts + course.novices + course.tests)
+        for lesson in found["lessons"]:
+            assert lesson["proofs"] and all(memory.get(proof) for proof in lesson["proofs"])
+    assert [command[:2] for command in found["commands"]] == [["gmem", w] for w in ("tasks", "insights", "explain")]
+    for command in found["commands"]:
+        shown = CliRunner().invoke(main, command[1:])
+        assert shown.exit_code == 0 and ("t_" in shown.stdout or "i_" in shown.stdout), shown.output
