@@ -17,7 +17,7 @@ from gmem.graphs import codec
 from gmem.graphs.base import Candidates, Standing, Tally
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
-from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Task
+from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
 from gmem.text import terms
 
 __all__ = ["OUTCOMES", "TeamCache"]
@@ -86,24 +86,41 @@ class TeamCache:
     def apply(self, kind: str, id: str, body: bytes) -> None:
         """Take in one record, new or replaced."""
         if kind == "task":
-            self._put_task(codec.unpack_task(self.team, id, body))
+            self.put_task(codec.unpack_task(self.team, id, body))
         elif kind == "vector":
-            self._vectors.set(self._row[id], codec.unpack_vector(body))
+            self.put_vector(id, codec.unpack_vector(body))
         elif kind == "similar":
-            edge = codec.unpack_similar(codec.ends(id), body)
-            self.query.add_edge(edge.a, edge.b, score=edge.score)
+            self.put_similar(codec.unpack_similar(codec.ends(id), body))
         elif kind == "insight":
-            self.insights[id] = codec.unpack_insight(self.team, id, body)
+            self.put_insight(codec.unpack_insight(self.team, id, body))
         elif kind == "evidence":
-            self._put_evidence(codec.unpack_evidence(codec.ends(id), body))
+            self.put_evidence(codec.unpack_evidence(codec.ends(id), body))
         elif kind == "link":
-            link = self.links[id] = codec.unpack_link(codec.ends(id))
-            self._links_at.setdefault(link.source, set()).add(id)
-            self._links_at.setdefault(link.target, set()).add(id)
+            self.put_link(codec.unpack_link(codec.ends(id)))
         elif kind == "recall":
-            self._put_recall(codec.unpack_recall(id, body))
+            self.put_recall(codec.unpack_recall(id, body))
 
-    def _put_task(self, task: Task) -> None:
+    def put_vector(self, task_id: str, vector: NDArray[np.float32]) -> None:
+        """Take in the embedding of a task that is there."""
+        self._vectors.set(self._row[task_id], vector)
+
+    def put_similar(self, edge: Similar) -> None:
+        """Take in an edge of the query graph, new or replaced."""
+        self.query.add_edge(edge.a, edge.b, score=edge.score)
+
+    def put_insight(self, insight: Insight) -> None:
+        """Take in an insight, new or replaced."""
+        self.insights[insight.id] = insight
+
+    def put_link(self, link: InsightLink) -> None:
+        """Take in a hyper-edge."""
+        name = codec.edge_key(link.source, link.target, link.via)
+        self.links[name] = link
+        self._links_at.setdefault(link.source, set()).add(name)
+        self._links_at.setdefault(link.target, set()).add(name)
+
+    def put_task(self, task: Task) -> None:
+        """Take in a task, new or replaced; of its texts only the query is looked at."""
         row = self._row.get(task.id)
         if row is None:
             self._row[task.id] = len(self._ids)
@@ -126,7 +143,8 @@ class TeamCache:
             self._trust[row] = task.trust
             self._length[row] = task.length
 
-    def _put_evidence(self, evidence: Evidence) -> None:
+    def put_evidence(self, evidence: Evidence) -> None:
+        """Take in what a task says about an insight, new or replaced."""
         ends = (evidence.task_id, evidence.insight_id)
         counts = self._standing.setdefault(evidence.insight_id, [0, 0, 0, 0])
         if self.insight.has_edge(*ends):
@@ -137,7 +155,8 @@ class TeamCache:
         counts[1 if evidence.resolved else 3] += evidence.followed
         self.insight.add_edge(*ends, evidence=evidence)
 
-    def _put_recall(self, event: RecallEvent) -> None:
+    def put_recall(self, event: RecallEvent) -> None:
+        """Take in a ledger entry, new or replaced."""
         if (old := self.recalls.get(event.id)) is not None:
             for index, item in self._places(old):
                 index[item].discard(old.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,32 @@ from gmem.graphs.base import Batch
 from gmem.ids import digest, new_id
 from gmem.model import Insight, Model, RecallEvent, Task
 
-__all__ = ["carry_out", "check_vector", "read_model", "replace_vectors"]
+__all__ = ["Records", "carry_out", "check_model", "check_vector", "read_model", "replace_vectors"]
 
 _STATES = ("candidate", "active", "quarantined", "rebuild", "retired")
 _POLARITIES = ("do", "avoid")
 _MAX_LENGTH = 2**31 - 1
 
 
-def carry_out(tx: Transaction, batch: Batch) -> bool:
+class Records(Protocol):
+    """What a batch is carried out on: the records as they stand within one transaction."""
+
+    def begin(self, op_id: str, forgets: bool = False) -> bool: ...
+
+    def meta(self, key: str) -> str | None: ...
+
+    def has(self, kind: str, team: str, id: str) -> bool: ...
+
+    def get(self, kind: str, team: str, id: str) -> bytes | None: ...
+
+    def ids(self, kind: str, team: str) -> list[str]: ...
+
+    def put(self, kind: str, team: str, id: str, body: bytes) -> None: ...
+
+    def delete(self, kind: str, team: str, id: str) -> None: ...
+
+
+def carry_out(tx: Records, batch: Batch) -> bool:
     """Do what a batch says; False, and nothing done, if a batch of its name was carried out before.
 
     Raises:
@@ -55,7 +74,7 @@ def carry_out(tx: Transaction, batch: Batch) -> bool:
     return True
 
 
-def _put_nodes(tx: Transaction, batch: Batch) -> None:
+def _put_nodes(tx: Records, batch: Batch) -> None:
     team = batch.team
     _once([t.id for t in batch.tasks], "task")
     _once([i.task_id for i in batch.interactions], "interaction")
@@ -74,7 +93,7 @@ def _put_nodes(tx: Transaction, batch: Batch) -> None:
         _put_insight(tx, team, insight)
 
 
-def _put_edges(tx: Transaction, batch: Batch) -> None:
+def _put_edges(tx: Records, batch: Batch) -> None:
     team = batch.team
     for edge in batch.similar:
         if not edge.a < edge.b:
@@ -103,7 +122,7 @@ def _once(ids: Collection[str], what: str) -> None:
         raise InvalidInput(f"{what} {twice!r} is in the batch twice; write it once")
 
 
-def _need(tx: Transaction, team: str, kind: str, *ids: str) -> None:
+def _need(tx: Records, team: str, kind: str, *ids: str) -> None:
     for id in ids:
         if not tx.has(kind, team, id):
             raise InvalidInput(f"there is no {kind} {id!r} in team {team!r} to tie anything to; write it first")
@@ -136,7 +155,7 @@ def _check_recall(event: RecallEvent) -> None:
         checks.name(item, f"an id in recall {event.id!r}")
 
 
-def _put_insight(tx: Transaction, team: str, insight: Insight) -> None:
+def _put_insight(tx: Records, team: str, insight: Insight) -> None:
     checks.name(insight.id, "the id of an insight")
     _same_team(insight.team, team, f"insight {insight.id!r}")
     if insight.state not in _STATES or insight.polarity not in _POLARITIES:
@@ -154,7 +173,7 @@ def _put_insight(tx: Transaction, team: str, insight: Insight) -> None:
     tx.put("insight", team, insight.id, codec.pack_insight(insight))
 
 
-def _forget(tx: Transaction, team: str, tasks: set[str], insights: set[str]) -> None:
+def _forget(tx: Records, team: str, tasks: set[str], insights: set[str]) -> None:
     """Remove tasks and insights with every edge and ledger entry that names one of them."""
     if not (tasks or insights):
         return
@@ -207,6 +226,18 @@ def read_model(stored: str | None) -> Model | None:
         return None
     dimension, _, name = stored.partition(" ")
     return Model(name, int(dimension))
+
+
+def check_model(model: Model | None) -> None:
+    """Check that an embedding model can be recorded.
+
+    Raises:
+        InvalidInput: It has no name, or no dimension.
+    """
+    if model is not None:
+        checks.name(model.name, "the name of the embedding model")
+        if not isinstance(model.dimension, int) or model.dimension < 0:
+            raise InvalidInput(f"the dimension of {model.name!r} must be 0 or more, not {model.dimension!r}")
 
 
 def check_vector(vector: NDArray[np.float32], model: Model | None, what: str) -> None:

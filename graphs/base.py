@@ -16,12 +16,14 @@ Promises of every store, checked by `gmem.testing.GraphStoreConformance`:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gmem.errors import UnknownId
 from gmem.model import (
     Evidence,
     Insight,
@@ -226,6 +228,20 @@ class GraphStore(ABC):
         Raises:
             UnknownId: The task is not there.
         """
+
+    def cases(self, team: str, ids: Sequence[str]) -> dict[str, tuple[Task, Interaction]]:
+        """Give tasks with their interaction graphs, those that are there; a server gives all at once."""
+        found: dict[str, tuple[Task, Interaction]] = {}
+        for id in ids:
+            with suppress(UnknownId):
+                found[id] = (self.tasks(team, [id])[0], self.interaction(team, id))
+        return found
+
+    @contextmanager
+    def reading(self, team: str) -> Iterator[None]:
+        """Within this, this thread may be given what was true at its beginning, so that nobody need ask a server
+        again before each of many reads."""
+        yield
 
     @abstractmethod
     def insights(

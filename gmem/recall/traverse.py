@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gmem.errors import UnknownId
 from gmem.graphs.base import Candidates, GraphStore, Standing
 from gmem.model import Insight, Interaction, Task
 from gmem.recall.rank import insight_weight, lift, relevance, top
@@ -99,10 +98,11 @@ def traverse(
         settings: How far to look.
         exclude: Tasks to leave out, such as the one that is being recalled for.
     """
-    candidates = store.candidates(team, terms, vector)
-    reached = hits(store, team, candidates, settings, exclude)
-    lessons, dropped = _up(store, team, reached)
-    solved, failed, same = _down(store, team, reached, settings)
+    with store.reading(team):
+        candidates = store.candidates(team, terms, vector)
+        reached = hits(store, team, candidates, settings, exclude)
+        lessons, dropped = _up(store, team, reached)
+        solved, failed, same = _down(store, team, reached, settings)
     notes = []
     if not len(candidates.ids):
         notes.append("The memory of this team is empty.")
@@ -246,16 +246,18 @@ def _down(
     failed: list[FoundCase] = []
     same: list[Row] = []
     seen: dict[tuple[str, ...], str] = {}
-    for hit in reached:
+    ahead = max(settings.cases + settings.failures, 1)
+    fetched: dict[str, tuple[Task, Interaction]] = {}
+    for place, hit in enumerate(reached):
         if len(solved) >= settings.cases and len(failed) >= settings.failures:
             break
-        try:
-            (task,) = store.tasks(team, [hit.id])
-            room = len(failed) < settings.failures if task.outcome == "failed" else len(solved) < settings.cases
-            if not room:
-                continue
-            interaction = store.interaction(team, hit.id)
-        except UnknownId:  # forgotten by somebody else since the walk began
+        if place % ahead == 0:  # as many at once as will mostly do: a server is asked once, not for each
+            fetched = store.cases(team, [h.id for h in reached[place : place + ahead]])
+        if hit.id not in fetched:  # forgotten by somebody else since the walk began
+            continue
+        task, interaction = fetched[hit.id]
+        room = len(failed) < settings.failures if task.outcome == "failed" else len(solved) < settings.cases
+        if not room:
             continue
         key = set(task.key_steps)
         content = (task.outcome, *(u.content for u in interaction.utterances if u.seq in key))
