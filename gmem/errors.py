@@ -17,6 +17,8 @@
         |-- StoreCorrupt                        the file is damaged
         |-- StoreFull (OSError)                 the disk or quota is full
         |-- StoreBusy (TimeoutError)            another process held the memory for too long
+        |-- StoreRefused (PermissionError)      the server does not accept the user and password
+        |-- StoreUnreachable (ConnectionError)  no server answers at that address
         `-- StoreClosed                         the memory was used after close()
 
 A message says what was wrong, with which value, and what to do about it.  Nothing is changed by a
@@ -41,6 +43,8 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreNotFound",
+    "StoreRefused",
+    "StoreUnreachable",
     "StoreVersionError",
     "UnknownId",
     "WriteConflict",
@@ -115,6 +119,14 @@ class StoreFull(StoreError, OSError):
 
 class StoreBusy(StoreError, TimeoutError):
     """Another process held the memory for longer than the time-out."""
+
+
+class StoreRefused(StoreError, PermissionError):
+    """The server does not accept the user and password, or does not let that user do this."""
+
+
+class StoreUnreachable(StoreError, ConnectionError):
+    """No server answers at that address, or not for the moment."""
 
 
 class StoreClosed(StoreError):

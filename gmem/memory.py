@@ -34,7 +34,8 @@ class Memory:
     """The memory of one team.
 
     Args:
-        location: Path of a file (made if it is missing), or a `GraphStore`.
+        location: Path of a file (made if it is missing), the address of a Neo4j server
+            (`neo4j://localhost:7687`), or a `GraphStore`.
         team: The namespace; nothing of it is ever seen by another team of the same store.
         embedder: `"auto"` (what the memory was made with, else static embeddings if they are
             installed, else words only), `"none"`, `"static"`, `"sentence-transformers/<model>"`,
@@ -45,6 +46,8 @@ class Memory:
             object of your own.
         settings: Defaults of a recall.
         create: Whether to make a missing file.
+        auth: User and password for a server; else those in its address, else the environment's
+            NEO4J_USERNAME and NEO4J_PASSWORD.
 
     Raises:
         InvalidInput: An argument makes no sense.
@@ -72,6 +75,7 @@ class Memory:
         distiller: str | Distiller = "auto",
         settings: RecallSettings | None = None,
         create: bool = True,
+        auth: tuple[str, str] | None = None,
     ) -> None:
         checks.name(team, "team")
         if isinstance(distiller, str) and distiller not in ("auto", "rules"):
@@ -81,7 +85,7 @@ class Memory:
             distiller = ModelDistiller(self._model)
         elif isinstance(distiller, str):
             distiller = RulesDistiller()
-        store = location if isinstance(location, GraphStore) else open_store(location, create=create)
+        store = location if isinstance(location, GraphStore) else open_store(location, create=create, auth=auth)
         try:
             chosen = resolve(embedder, store.embedder())
             self._engine = Engine(store, team, chosen, distiller, settings or RecallSettings())
@@ -330,13 +334,27 @@ class Memory:
         await self.aclose()
 
 
-def open_store(location: str | Path, *, create: bool = True) -> GraphStore:
+def open_store(location: str | Path, *, create: bool = True, auth: tuple[str, str] | None = None) -> GraphStore:
     """Open the store behind a path or URI.
+
+    Args:
+        location: Path of a file, or the address of a Neo4j server.
+        create: Whether to make a missing memory.
+        auth: User and password for a server.
 
     Raises:
         InvalidInput: It is a URI of a kind that this gmem cannot open.
     """
     if isinstance(location, str) and "://" in location:
         scheme = location.partition("://")[0]
-        raise InvalidInput(f"no store opens {scheme}:// addresses; give the path of a file, such as 'team.gmem'")
+        if scheme.partition("+")[0] not in ("neo4j", "bolt"):
+            raise InvalidInput(
+                f"no store opens {scheme}:// addresses; give the path of a file, such as 'team.gmem', or "
+                "the address of a Neo4j server, such as 'neo4j://localhost:7687'"
+            )
+        from gmem.graphs._neo4j import Neo4jStore  # only here, since the driver takes its time to import
+
+        return Neo4jStore(location, auth=auth, create=create)
+    if auth is not None:
+        raise InvalidInput(f"auth is for a server, and {str(location)!r} is a file; leave it out")
     return EmbeddedStore(location, create=create)

@@ -1,0 +1,167 @@
+"""Writing to the server: what several threads have to write shares one transaction, each refused alone.
+
+All writers of a store, in whatever process, take turns: the first statement of a transaction locks
+one node, so numbers are given in the order of the commits, and what was read before is still true.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from gmem.errors import InvalidInput, StoreBusy, StoreClosed, StoreCorrupt, StoreError, StoreUnreachable
+from gmem.graphs import _cypher
+from gmem.graphs._cache import TeamCache
+from gmem.graphs._mirror import Mirror, read_model
+from gmem.graphs._rows import uid
+from gmem.graphs._sending import numbered, steps
+from gmem.graphs._server import Run, Server
+from gmem.graphs._staging import Staged
+from gmem.graphs._writing import carry_out
+from gmem.graphs.base import Batch
+from gmem.ids import digest
+
+__all__ = ["Committer"]
+
+GROUP = 100
+"""Most calls that share one transaction."""
+
+
+class _Job:
+    """One call's share of a transaction."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.batches = batches
+        self.done = False
+        self.error: Exception | None = None
+        self.result: list[bool] = []
+
+    def run(self, staged: Staged, ours: set[str]) -> None:
+        """Work out the share; `ours` are writes of this very call that an earlier attempt had committed."""
+        self.error = None
+        left = set(ours)
+        try:
+            with staged.part():
+                self.result = []
+                for batch in self.batches:
+                    name = digest(batch.team, batch.op_id)
+                    self.result.append(carry_out(staged, batch) or name in left)
+                    left.discard(name)
+        except StoreError:
+            raise  # the whole transaction is in doubt, not this share of it
+        except Exception as error:
+            self.error = error
+
+
+class Committer:
+    """Carries out batches on a server, and tells the mirrors.
+
+    Args:
+        server: The server.
+        mirror: Gives the mirror of a team.
+    """
+
+    def __init__(self, server: Server, mirror: Callable[[str], Mirror]) -> None:
+        self._server = server
+        self._mirror = mirror
+        self._lock = threading.RLock()
+        self._waiting: deque[_Job] = deque()
+
+    def write(self, batches: Sequence[Batch]) -> list[bool]:
+        """Carry out batches in one transaction, perhaps together with those of other threads."""
+        job = _Job(batches)
+        self._waiting.append(job)
+        with self._lock:
+            if not job.done:  # else another thread has done it
+                group = [job]
+                while self._waiting and len(group) < GROUP:
+                    other = self._waiting.popleft()
+                    if other is not job and not other.done:
+                        group.append(other)
+                self._commit_each(group)
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _commit_each(self, group: list[_Job]) -> None:
+        """Commit jobs together; where the server refuses that, one by one, so that each gets its own answer."""
+        try:
+            self._commit(group)
+        except (StoreUnreachable, StoreClosed, StoreBusy, StoreCorrupt):
+            raise  # no fault of any of them; the others try again by themselves
+        except (StoreError, InvalidInput):
+            if len(group) == 1:
+                raise
+            for job in group:
+                try:
+                    self._commit([job])
+                except Exception as error:
+                    job.error = error
+                job.done = True
+
+    def _commit(self, group: list[_Job]) -> None:
+        by = secrets.token_hex(8)
+        ops = [digest(b.team, b.op_id) for job in group for b in job.batches]
+        teams = sorted({b.team for job in group for b in job.batches})
+        mirrors = {team: self._mirror(team) for team in teams}
+        for mirror in mirrors.values():
+            if mirror.seq is None:  # a long first load must not keep other writers waiting
+                with mirror.lock:
+                    self._server.read(mirror.catch_up)
+        staged, seq, before = self._server.write(lambda run: _write(run, group, by, ops, mirrors))
+        for team, forgets in staged.teams.items():
+            if not forgets:
+                mirrors[team].wrote(before[team], seq, lambda cache, team=team: _apply(cache, staged, team))  # type: ignore[misc]
+        for job in group:
+            job.done = True
+
+
+Before = dict[str, tuple[int | None, int | None]]
+
+
+def _write(
+    run: Run, group: list[_Job], by: str, ops: list[str], mirrors: dict[str, Mirror]
+) -> tuple[Staged, int, Before]:
+    """Do the whole of a write transaction; returns what was written, its number, and how things stood before."""
+    uids = {uid(team, "team"): team for team in mirrors}
+    rows = run(_cypher.LOCK, {"by": by, "ops": ops, "team_uids": sorted(uids)})
+    if not rows:
+        raise StoreCorrupt("the memory is gone from the server: somebody emptied the database; open it anew")
+    (locked,) = rows
+    heads = {team_uid: (seq, epoch) for team_uid, seq, epoch in locked["heads"]}
+    before: Before = {team: heads.get(name, (None, None)) for name, team in uids.items()}
+    for team, mirror in mirrors.items():
+        with mirror.lock:
+            if (mirror.seq, mirror.epoch) != before[team]:
+                mirror.catch_up(run)
+    model = read_model(locked)
+    done = {name: writer for name, writer in locked["done"]}
+    staged = Staged(
+        lambda team: mirrors[team].cache, f"{model.dimension} {model.name}" if model is not None else None, set(done)
+    )
+    ours = {name for name, writer in done.items() if writer == by}
+    for job in group:
+        job.run(staged, ours)
+    seq = int(locked["seq"]) + 1
+    if staged.ops:
+        for step in steps(staged, seq, locked["number"]):
+            found = run(step.statement, step.parameters)
+            if step.count is not None and found[0]["count"] != step.count:
+                raise StoreCorrupt(
+                    "nodes that this write builds on are gone from the server: somebody changed them by hand; "
+                    "see `gmem doctor`"
+                )
+        changed = [
+            {"uid": uid(t, "team"), "team": t, "forgets": forgets} for t, forgets in sorted(staged.teams.items())
+        ]
+        number = int(locked["number"]) + len(numbered(staged))
+        run(_cypher.FINISH, {"seq": seq, "number": number, "teams": changed, "ops": sorted(staged.ops), "by": by})
+    return staged, seq, before
+
+
+def _apply(cache: TeamCache, staged: Staged, team: str) -> None:
+    for (kind, of, id), body in staged.values.items():
+        if of == team and body is not None and kind != "trace":
+            cache.apply(kind, id, body)

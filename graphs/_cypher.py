@@ -1,0 +1,384 @@
+"""Every Cypher statement that gmem sends, as constants: nothing is ever put into one but by parameter.
+
+All of them mean the same in Cypher 5 and in Cypher 25.  The team is part of every match, so that an
+edge between two teams, whoever planted it, leads nowhere.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "APPLIED",
+    "AWAIT",
+    "CASES",
+    "CHANGES",
+    "CHECK_EDGES",
+    "CHECK_NODES",
+    "CHECK_TIES",
+    "CHECK_TRACES",
+    "CREATE_META",
+    "DROP_VECTORS",
+    "FINISH",
+    "FOREIGN",
+    "FORGET_INSIGHTS",
+    "FORGET_LINKS",
+    "FORGET_RECALLS",
+    "FORGET_TASKS",
+    "HEAD",
+    "INDEXES",
+    "LOCK",
+    "META",
+    "PUT_CONTRADICTS",
+    "PUT_INSIGHTS",
+    "PUT_LINKS",
+    "PUT_RECALLS",
+    "PUT_SIMILAR",
+    "PUT_SUPPORTS",
+    "PUT_TASKS",
+    "PUT_TRACES",
+    "PUT_VECTORS",
+    "SCHEMA",
+    "SET_EMBEDDER",
+    "SIZE",
+    "TASKS",
+    "TEAMS",
+    "TRACES",
+    "VERSION",
+]
+
+# --- opening ----------------------------------------------------------------------------------
+
+VERSION = "CALL dbms.components() YIELD name, versions RETURN versions[0] AS version"
+
+SCHEMA = {
+    "gmem_task": "CREATE CONSTRAINT gmem_task IF NOT EXISTS FOR (t:Task) REQUIRE t.uid IS UNIQUE",
+    "gmem_utterance": "CREATE CONSTRAINT gmem_utterance IF NOT EXISTS FOR (u:Utterance) REQUIRE u.uid IS UNIQUE",
+    "gmem_insight": "CREATE CONSTRAINT gmem_insight IF NOT EXISTS FOR (i:Insight) REQUIRE i.uid IS UNIQUE",
+    "gmem_link": "CREATE CONSTRAINT gmem_link IF NOT EXISTS FOR (l:InsightLink) REQUIRE l.uid IS UNIQUE",
+    "gmem_recall": "CREATE CONSTRAINT gmem_recall IF NOT EXISTS FOR (r:Recall) REQUIRE r.uid IS UNIQUE",
+    "gmem_team": "CREATE CONSTRAINT gmem_team IF NOT EXISTS FOR (t:GmemTeam) REQUIRE t.uid IS UNIQUE",
+    "gmem_write": "CREATE CONSTRAINT gmem_write IF NOT EXISTS FOR (w:GmemWrite) REQUIRE w.uid IS UNIQUE",
+    "gmem_meta": "CREATE CONSTRAINT gmem_meta IF NOT EXISTS FOR (m:GmemMeta) REQUIRE m.key IS UNIQUE",
+    "gmem_task_log": "CREATE INDEX gmem_task_log IF NOT EXISTS FOR (t:Task) ON (t.team, t.written)",
+    "gmem_insight_log": "CREATE INDEX gmem_insight_log IF NOT EXISTS FOR (i:Insight) ON (i.team, i.written)",
+    "gmem_link_log": "CREATE INDEX gmem_link_log IF NOT EXISTS FOR (l:InsightLink) ON (l.team, l.written)",
+    "gmem_recall_log": "CREATE INDEX gmem_recall_log IF NOT EXISTS FOR (r:Recall) ON (r.team, r.written)",
+    "gmem_similar_log": "CREATE INDEX gmem_similar_log IF NOT EXISTS FOR ()-[r:SIMILAR]-() ON (r.team, r.written)",
+    "gmem_supports_log": "CREATE INDEX gmem_supports_log IF NOT EXISTS FOR ()-[r:SUPPORTS]-() ON (r.team, r.written)",
+    "gmem_contradicts_log": (
+        "CREATE INDEX gmem_contradicts_log IF NOT EXISTS FOR ()-[r:CONTRADICTS]-() ON (r.team, r.written)"
+    ),
+}
+"""Constraints and indexes by name, in the order in which they are made; one after the other."""
+
+INDEXES = "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'gmem_' RETURN name, state"
+
+AWAIT = "CALL db.awaitIndexes($seconds)"
+
+META = "MATCH (m:GmemMeta {key: 'store'}) RETURN m.format AS format"
+
+FOREIGN = """
+OPTIONAL MATCH (n:Task|Utterance|Insight|InsightLink|Recall|GmemTeam|GmemWrite|GmemMeta)
+WITH n LIMIT 1
+RETURN labels(n) AS labels
+"""
+
+CREATE_META = """
+MERGE (m:GmemMeta {key: 'store'})
+ON CREATE SET m.format = $format, m.seq = 0, m.number = 0, m.what = 'the memory of gmem: do not edit'
+RETURN m.format AS format
+"""
+
+# --- reading ----------------------------------------------------------------------------------
+
+HEAD = """
+MATCH (m:GmemMeta {key: 'store'})
+OPTIONAL MATCH (t:GmemTeam {uid: $team_uid})
+RETURN m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch AS epoch
+"""
+
+CHANGES = """
+CALL () {
+  MATCH (t:Task) WHERE t.team = $team AND t.written > $since
+  RETURN 'task' AS kind, t.number AS number,
+         [t.id, t.query, t.outcome, t.learned, t.trust, t.length, t.embedding] AS row
+UNION ALL
+  MATCH (i:Insight) WHERE i.team = $team AND i.written > $since
+  RETURN 'insight' AS kind, 0 AS number, [properties(i)] AS row
+UNION ALL
+  MATCH (a:Task)-[r:SIMILAR]->(b:Task)
+  WHERE r.team = $team AND r.written > $since AND a.team = $team AND b.team = $team
+  RETURN 'similar' AS kind, 0 AS number, [a.id, b.id, r.score] AS row
+UNION ALL
+  MATCH (t:Task)-[r:SUPPORTS]->(i:Insight)
+  WHERE r.team = $team AND r.written > $since AND t.team = $team AND i.team = $team
+  RETURN 'evidence' AS kind, 0 AS number, [t.id, i.id, r.followed, r.resolved] AS row
+UNION ALL
+  MATCH (t:Task)-[r:CONTRADICTS]->(i:Insight)
+  WHERE r.team = $team AND r.written > $since AND t.team = $team AND i.team = $team
+  RETURN 'evidence' AS kind, 0 AS number, [t.id, i.id, r.followed, r.resolved] AS row
+UNION ALL
+  MATCH (l:InsightLink) WHERE l.team = $team AND l.written > $since
+  RETURN 'link' AS kind, 0 AS number, [l.source, l.target, l.via] AS row
+UNION ALL
+  MATCH (r:Recall) WHERE r.team = $team AND r.written > $since
+  RETURN 'recall' AS kind, 0 AS number, [properties(r)] AS row
+}
+RETURN kind, number, row
+"""
+"""What of a team is newer than a write."""
+
+TASKS = """
+UNWIND $uids AS uid
+MATCH (t:Task {uid: uid}) WHERE t.team = $team
+RETURN t {.*, embedding: null} AS task
+"""
+
+TRACES = """
+UNWIND $uids AS uid
+MATCH (t:Task {uid: uid}) WHERE t.team = $team
+RETURN t.id AS id,
+       COLLECT { MATCH (t)-[:HAS]->(u:Utterance) WHERE u.team = $team RETURN properties(u) ORDER BY u.seq } AS said
+"""
+
+CASES = """
+UNWIND $uids AS uid
+MATCH (t:Task {uid: uid}) WHERE t.team = $team
+RETURN t {.*, embedding: null} AS task,
+       COLLECT { MATCH (t)-[:HAS]->(u:Utterance) WHERE u.team = $team RETURN properties(u) ORDER BY u.seq } AS said
+"""
+
+APPLIED = "UNWIND $uids AS uid MATCH (w:GmemWrite {uid: uid}) RETURN w.uid AS uid"
+
+TEAMS = """
+MATCH (t:GmemTeam)
+WHERE EXISTS { MATCH (n:Task) WHERE n.team = t.team } OR EXISTS { MATCH (n:Insight) WHERE n.team = t.team }
+RETURN t.team AS team
+"""
+
+SIZE = """
+CALL () { MATCH (n) RETURN count(n) AS nodes }
+CALL () { MATCH ()-[r]->() RETURN count(r) AS edges }
+RETURN nodes, edges
+"""
+
+# --- writing ----------------------------------------------------------------------------------
+
+# The first SET takes the lock that all writers share; what is read after it is what the last one left.
+LOCK = """
+MATCH (m:GmemMeta {key: 'store'})
+SET m.writer = $by
+WITH m
+CALL () { UNWIND $ops AS uid MATCH (w:GmemWrite {uid: uid}) RETURN collect([w.uid, w.by]) AS done }
+CALL () { UNWIND $team_uids AS uid MATCH (t:GmemTeam {uid: uid}) RETURN collect([t.uid, t.seq, t.epoch]) AS heads }
+RETURN m.seq AS seq, m.number AS number, m.embedder AS embedder, m.dimension AS dimension, done, heads
+"""
+
+FORGET_TASKS = """
+UNWIND $uids AS uid
+MATCH (t:Task {uid: uid})
+CALL (t) {
+  OPTIONAL MATCH (t)-[:HAS]->(u:Utterance) WHERE u.team = t.team
+  DETACH DELETE u
+}
+DETACH DELETE t
+"""
+
+FORGET_INSIGHTS = "UNWIND $uids AS uid MATCH (n:Insight {uid: uid}) DETACH DELETE n"
+
+FORGET_LINKS = "UNWIND $uids AS uid MATCH (n:InsightLink {uid: uid}) DETACH DELETE n"
+
+FORGET_RECALLS = "UNWIND $uids AS uid MATCH (n:Recall {uid: uid}) DETACH DELETE n"
+
+PUT_TASKS = """
+UNWIND $rows AS row
+MERGE (t:Task {uid: row.uid})
+SET t += row.values
+RETURN count(t) AS count
+"""
+
+PUT_TRACES = """
+UNWIND $rows AS row
+MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
+CALL (t) {
+  OPTIONAL MATCH (t)-[:HAS]->(old:Utterance)
+  DETACH DELETE old
+}
+CALL (t, row) {
+  UNWIND row.said AS values
+  CREATE (t)-[:HAS]->(u:Utterance)
+  SET u = values
+  RETURN collect(u) AS said
+}
+CALL (said) {
+  UNWIND range(1, size(said) - 1) AS i
+  WITH said[i - 1] AS a, said[i] AS b
+  CREATE (a)-[:NEXT]->(b)
+}
+CALL (said, row) {
+  UNWIND row.inspired AS ends
+  WITH said[ends[0]] AS a, said[ends[1]] AS b
+  CREATE (a)-[:INSPIRED]->(b)
+}
+RETURN count(t) AS count
+"""
+
+PUT_VECTORS = """
+UNWIND $rows AS row
+MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
+SET t.embedding = row.embedding, t.written = row.written
+RETURN count(t) AS count
+"""
+
+PUT_INSIGHTS = """
+UNWIND $rows AS row
+MERGE (i:Insight {uid: row.uid})
+SET i += row.values
+RETURN count(i) AS count
+"""
+
+PUT_SIMILAR = """
+UNWIND $rows AS row
+MATCH (a:Task {uid: row.a}) WHERE a.team = row.team
+MATCH (b:Task {uid: row.b}) WHERE b.team = row.team
+MERGE (a)-[r:SIMILAR]->(b)
+SET r.score = row.score, r.team = row.team, r.written = row.written
+RETURN count(r) AS count
+"""
+
+PUT_SUPPORTS = """
+UNWIND $rows AS row
+MATCH (t:Task {uid: row.a}) WHERE t.team = row.team
+MATCH (i:Insight {uid: row.b}) WHERE i.team = row.team
+OPTIONAL MATCH (t)-[old:CONTRADICTS]->(i)
+DELETE old
+MERGE (t)-[r:SUPPORTS]->(i)
+SET r.followed = row.followed, r.resolved = row.resolved, r.team = row.team, r.written = row.written
+RETURN count(r) AS count
+"""
+
+PUT_CONTRADICTS = """
+UNWIND $rows AS row
+MATCH (t:Task {uid: row.a}) WHERE t.team = row.team
+MATCH (i:Insight {uid: row.b}) WHERE i.team = row.team
+OPTIONAL MATCH (t)-[old:SUPPORTS]->(i)
+DELETE old
+MERGE (t)-[r:CONTRADICTS]->(i)
+SET r.followed = row.followed, r.resolved = row.resolved, r.team = row.team, r.written = row.written
+RETURN count(r) AS count
+"""
+
+PUT_LINKS = """
+UNWIND $rows AS row
+MATCH (a:Insight {uid: row.a}) WHERE a.team = row.team
+MATCH (b:Insight {uid: row.b}) WHERE b.team = row.team
+MATCH (t:Task {uid: row.via}) WHERE t.team = row.team
+MERGE (l:InsightLink {uid: row.uid})
+SET l += row.values
+MERGE (a)-[:IN_USE]->(l)
+MERGE (l)-[:TAUGHT]->(b)
+MERGE (l)-[:VIA]->(t)
+RETURN count(l) AS count
+"""
+
+PUT_RECALLS = """
+UNWIND $rows AS row
+MATCH (t:Task {uid: row.task}) WHERE t.team = row.team
+MERGE (r:Recall {uid: row.uid})
+SET r += row.values
+WITH t, r, row
+CALL (r) {
+  OPTIONAL MATCH (r)-[old:RECALLED|SHOWN|WITHHELD]-()
+  DELETE old
+}
+CREATE (t)-[:RECALLED]->(r)
+WITH r, row
+CALL (r, row) {
+  UNWIND row.shown AS item
+  MATCH (n:Insight {uid: item.insight}) WHERE n.team = row.team
+  MERGE (r)-[:SHOWN]->(n)
+}
+CALL (r, row) {
+  UNWIND row.shown AS item
+  MATCH (n:Task {uid: item.task}) WHERE n.team = row.team
+  MERGE (r)-[:SHOWN]->(n)
+}
+CALL (r, row) {
+  UNWIND row.withheld AS item
+  MATCH (n:Insight {uid: item.insight}) WHERE n.team = row.team
+  MERGE (r)-[:WITHHELD]->(n)
+}
+CALL (r, row) {
+  UNWIND row.withheld AS item
+  MATCH (n:Task {uid: item.task}) WHERE n.team = row.team
+  MERGE (r)-[:WITHHELD]->(n)
+}
+RETURN count(r) AS count
+"""
+
+FINISH = """
+MATCH (m:GmemMeta {key: 'store'})
+SET m.seq = $seq, m.number = $number
+WITH m
+CALL () {
+  UNWIND $teams AS row
+  MERGE (t:GmemTeam {uid: row.uid})
+  ON CREATE SET t.team = row.team, t.epoch = $seq
+  SET t.seq = $seq, t.epoch = CASE WHEN row.forgets THEN $seq ELSE t.epoch END
+}
+CALL () {
+  UNWIND $ops AS uid
+  CREATE (w:GmemWrite {uid: uid, seq: $seq, by: $by})
+}
+RETURN m.seq AS seq
+"""
+
+DROP_VECTORS = """
+MATCH (t:Task) WHERE t.embedding IS NOT NULL
+REMOVE t.embedding
+"""
+
+SET_EMBEDDER = """
+MATCH (m:GmemMeta {key: 'store'})
+SET m.embedder = $name, m.dimension = $dimension, m.seq = m.seq + 1
+WITH m.seq AS seq
+OPTIONAL MATCH (t:GmemTeam)
+SET t.seq = seq, t.epoch = seq
+RETURN DISTINCT seq
+"""
+
+# --- checking ---------------------------------------------------------------------------------
+
+CHECK_NODES = """
+MATCH (n:Task|Utterance|Insight|InsightLink|Recall)
+RETURN labels(n) AS labels, n.uid AS uid, n.team AS team, n.id AS id, n.task AS task, n.seq AS seq,
+       n.source AS source, n.target AS target, n.via AS via
+"""
+
+CHECK_EDGES = """
+MATCH (a:Task|Utterance|Insight|InsightLink|Recall)-[r]->(b)
+WHERE a.team <> b.team OR b.team IS NULL OR (r.team IS NOT NULL AND r.team <> a.team)
+RETURN type(r) AS type, a.team AS a, b.team AS b
+"""
+
+CHECK_TRACES = """
+MATCH (u:Utterance)
+OPTIONAL MATCH (t:Task)-[:HAS]->(u) WHERE t.team = u.team AND t.id = u.task
+WITH u.team AS team, u.task AS task, count(t) AS tied, count(u) AS count, max(u.seq) AS last
+WHERE tied <> count OR last <> count - 1
+RETURN team, task
+"""
+
+CHECK_TIES = """
+CALL () {
+  MATCH (l:InsightLink)
+  WHERE NOT EXISTS { MATCH (:Insight {team: l.team, id: l.source})-[:IN_USE]->(l) }
+     OR NOT EXISTS { MATCH (l)-[:TAUGHT]->(:Insight {team: l.team, id: l.target}) }
+     OR NOT EXISTS { MATCH (l)-[:VIA]->(:Task {team: l.team, id: l.via}) }
+  RETURN 'the link' AS what, l.source + ' to ' + l.target AS id, l.team AS team
+UNION ALL
+  MATCH (r:Recall)
+  WHERE NOT EXISTS { MATCH (:Task {team: r.team, id: r.task})-[:RECALLED]->(r) }
+  RETURN 'the recall' AS what, r.id AS id, r.team AS team
+}
+RETURN what, id, team
+"""

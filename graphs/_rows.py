@@ -1,0 +1,236 @@
+"""How the data model looks in Neo4j: properties that a person can read, and back; pure functions.
+
+A property that would hold its default value is left out.  Lists stand side by side where the model
+has pairs, since a property holds no nested values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmem.ids import digest
+from gmem.model import Cost, Insight, InsightLink, Interaction, RecallEvent, Suspect, Task, Utterance
+
+__all__ = [
+    "from_insight",
+    "from_interaction",
+    "from_link",
+    "from_recall",
+    "from_task",
+    "from_vector",
+    "inspired",
+    "to_insight",
+    "to_interaction",
+    "to_recall",
+    "to_task",
+    "to_vector",
+    "uid",
+]
+
+Row = Mapping[str, Any]
+
+
+def uid(team: str, kind: str, *ids: str) -> str:
+    """Name a node: no two of them, of whatever team and kind, share a name."""
+    return digest(team, kind, *ids)
+
+
+def from_task(task: Task) -> dict[str, Any]:
+    """Give the properties of a task; None removes what an earlier version had."""
+    blame, cost = task.blame, task.cost
+    return {
+        "id": task.id,
+        "team": task.team,
+        "query": task.query,
+        "context": task.context or None,
+        "outcome": task.outcome,
+        "score": task.score,
+        "reason": task.reason or None,
+        "feedback": task.feedback or None,
+        "error": task.error or None,
+        "agents": list(task.agents) or None,
+        "roles": list(task.agents.values()) or None,
+        "key_steps": list(task.key_steps) or None,
+        "blamed": [s.agent for s in blame] or None,
+        "blamed_steps": [s.seq for s in blame] or None,
+        "blamed_reasons": [s.reason for s in blame] or None,
+        "blamed_scores": [float(s.score) for s in blame] or None,
+        "tokens": cost.tokens or None,
+        "calls": cost.calls or None,
+        "seconds": cost.seconds or None,
+        "source": task.source,
+        "trust": task.trust,
+        "started": task.started,
+        "ended": task.ended,
+        "length": task.length,
+        "learned": task.learned,
+        "metadata": json.dumps(dict(task.metadata), ensure_ascii=False) if task.metadata else None,
+    }
+
+
+def to_task(row: Row) -> Task:
+    """Read a task back."""
+    blamed = zip(
+        row.get("blamed") or (),
+        row.get("blamed_steps") or (),
+        row.get("blamed_reasons") or (),
+        row.get("blamed_scores") or (),
+        strict=True,
+    )
+    return Task(
+        id=row["id"],
+        team=row["team"],
+        query=row["query"],
+        context=row.get("context") or "",
+        outcome=row["outcome"],
+        score=row.get("score"),
+        reason=row.get("reason") or "",
+        feedback=row.get("feedback") or "",
+        error=row.get("error") or "",
+        agents=dict(zip(row.get("agents") or (), row.get("roles") or (), strict=True)),
+        key_steps=tuple(row.get("key_steps") or ()),
+        blame=tuple(Suspect(*suspect) for suspect in blamed),
+        cost=Cost(row.get("tokens") or 0, row.get("calls") or 0, row.get("seconds") or 0.0),
+        source=row["source"],
+        trust=row["trust"],
+        started=row["started"],
+        ended=row["ended"],
+        length=row["length"],
+        learned=row["learned"],
+        metadata=json.loads(row["metadata"]) if row.get("metadata") else {},
+    )
+
+
+def from_interaction(team: str, interaction: Interaction) -> list[dict[str, Any]]:
+    """Give the properties of each utterance, in order."""
+    task = interaction.task_id
+    return [
+        {
+            "uid": uid(team, "utterance", task, str(u.seq)),
+            "team": team,
+            "task": task,
+            "seq": u.seq,
+            "agent": u.agent,
+            "role": u.role,
+            "kind": u.kind,
+            "content": u.content,
+            "to": list(u.to) or None,
+            "inspired_by": list(u.inspired_by) or None,
+            "reward": u.reward,
+            "time": u.time,
+            "echo": u.echo or None,
+        }
+        for u in interaction.utterances
+    ]
+
+
+def inspired(interaction: Interaction) -> list[list[int]]:
+    """Give the edges INSPIRED of an interaction graph: [upstream, downstream], each once."""
+    return [[up, u.seq] for u in interaction.utterances for up in sorted(set(u.inspired_by))]
+
+
+def to_interaction(task_id: str, rows: Sequence[Row]) -> Interaction:
+    """Read an interaction graph back from its utterances in order."""
+    return Interaction(
+        task_id,
+        tuple(
+            Utterance(
+                row["seq"],
+                row["agent"],
+                row["role"],
+                row["kind"],
+                row["content"],
+                tuple(row.get("to") or ()),
+                tuple(row.get("inspired_by") or ()),
+                row.get("reward"),
+                row["time"],
+                bool(row.get("echo")),
+            )
+            for row in rows
+        ),
+    )
+
+
+def from_insight(insight: Insight) -> dict[str, Any]:
+    """Give the properties of an insight; None removes what an earlier version had."""
+    return {
+        "id": insight.id,
+        "team": insight.team,
+        "text": insight.text,
+        "polarity": insight.polarity,
+        "audience": list(insight.audience) or None,
+        "state": insight.state,
+        "origin": insight.origin,
+        "pattern": insight.pattern or None,
+        "taught_by_resolved": [resolved for resolved, _ in insight.taught_by] or None,
+        "taught_by_failed": [failed for _, failed in insight.taught_by] or None,
+        "created": insight.created,
+        "updated": insight.updated,
+        "version": insight.version,
+    }
+
+
+def to_insight(row: Row) -> Insight:
+    """Read an insight back."""
+    pairs = zip(row.get("taught_by_resolved") or (), row.get("taught_by_failed") or (), strict=True)
+    return Insight(
+        id=row["id"],
+        team=row["team"],
+        text=row["text"],
+        polarity=row["polarity"],
+        audience=tuple(row.get("audience") or ()),
+        state=row["state"],
+        origin=row["origin"],
+        pattern=row.get("pattern") or "",
+        taught_by=tuple(pairs),
+        created=row["created"],
+        updated=row["updated"],
+        version=row["version"],
+    )
+
+
+def from_link(team: str, link: InsightLink) -> dict[str, Any]:
+    """Give the properties of a hyper-edge between insights."""
+    return {"team": team, "source": link.source, "target": link.target, "via": link.via}
+
+
+def from_recall(team: str, event: RecallEvent) -> dict[str, Any]:
+    """Give the properties of a ledger entry."""
+    return {
+        "id": event.id,
+        "team": team,
+        "task": event.task_id,
+        "role": event.role,
+        "shown": list(event.shown) or None,
+        "withheld": list(event.withheld) or None,
+        "tokens": event.tokens,
+        "time": event.time,
+    }
+
+
+def to_recall(row: Row) -> RecallEvent:
+    """Read a ledger entry back."""
+    return RecallEvent(
+        id=row["id"],
+        task_id=row["task"],
+        role=row["role"],
+        shown=tuple(row.get("shown") or ()),
+        withheld=tuple(row.get("withheld") or ()),
+        tokens=row["tokens"],
+        time=row["time"],
+    )
+
+
+def from_vector(vector: NDArray[np.float32]) -> list[float]:
+    """Give a vector as the list of floats that Neo4j's own vector functions take."""
+    return [float(x) for x in vector]
+
+
+def to_vector(row: Sequence[float]) -> NDArray[np.float32]:
+    """Read a vector back, bit for bit."""
+    return np.array(row, dtype=np.float32)

@@ -1,0 +1,333 @@
+"""The connection to a Neo4j server: how it is opened, how work is repeated, what its errors are called here."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import neo4j
+from neo4j import exceptions
+
+from gmem.errors import (
+    GmemError,
+    InvalidInput,
+    NotAMemory,
+    StoreBusy,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreNotFound,
+    StoreRefused,
+    StoreUnreachable,
+    StoreVersionError,
+)
+from gmem.graphs import _cypher
+
+__all__ = ["FORMAT", "Address", "Run", "Server", "parse"]
+
+FORMAT = 1
+"""Of what is stored; a newer one is not opened."""
+OLDEST = (5, 26)
+SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
+_SAME_RULE = {
+    "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
+    "Neo.ClientError.Schema.ConstraintAlreadyExists",
+    "Neo.ClientError.Schema.IndexAlreadyExists",
+    "Neo.ClientError.Schema.IndexWithNameAlreadyExists",
+    "Neo.ClientError.Schema.ConstraintWithNameAlreadyExists",
+}
+_RACE = "Neo.ClientError.Schema.ConstraintValidationFailed"
+_RACES = 3
+"""How often a write that lost a race for a unique name is done again."""
+Row = Mapping[str, Any]
+Run = Callable[[str, Mapping[str, Any]], Sequence[Row]]
+"""Sends one fixed statement with its parameters within a transaction, and gives the rows."""
+T = TypeVar("T")
+log = logging.getLogger("gmem")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a memory is, and who asks.
+
+    Attributes:
+        uri: Scheme, host and port, as the driver takes them.
+        database: Name of the database; '' for the user's own.
+        user: Who.
+        password: Never shown.
+    """
+
+    uri: str
+    database: str
+    user: str
+    password: str
+
+    @property
+    def location(self) -> str:
+        """Give the address without the password."""
+        return self.uri + (f"?database={quote(self.database)}" if self.database else "")
+
+    def __repr__(self) -> str:
+        return f"Address({self.location!r}, user={self.user!r})"
+
+
+def parse(location: str, auth: tuple[str, str] | None = None) -> Address:
+    """Take an address apart: `neo4j://user:password@host:7687?database=name`.
+
+    Args:
+        location: The address; user and password may be left out of it.
+        auth: User and password; first choice, before the address and NEO4J_USERNAME and NEO4J_PASSWORD.
+
+    Raises:
+        InvalidInput: It is no such address.
+    """
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname, parts.port
+        options = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise InvalidInput("the address cannot be read; write it as neo4j://host:7687?database=name") from error
+    if parts.scheme not in SCHEMES or not host or parts.path not in ("", "/") or set(options) - {"database"}:
+        raise InvalidInput(
+            f"{parts.scheme}://{host or ''}{parts.path} is not an address that gmem opens; write it as "
+            "neo4j://host:7687 or neo4j://host:7687?database=name (also neo4j+s, neo4j+ssc, bolt, bolt+s, bolt+ssc)"
+        )
+    if auth is None:
+        user = unquote(parts.username) if parts.username else os.environ.get("NEO4J_USERNAME", "neo4j")
+        password = unquote(parts.password) if parts.password else os.environ.get("NEO4J_PASSWORD", "")
+    else:
+        user, password = auth
+    name = f"[{host}]" if ":" in host else host
+    uri = f"{parts.scheme}://{name}" + (f":{port}" if port else "")
+    return Address(uri, options.get("database", [""])[0], user, password)
+
+
+class Server:
+    """A database on a server, opened as a memory; safe to use from several threads.
+
+    Args:
+        address: Where.
+        create: Whether to make an empty memory where there is none.
+        timeout: Seconds after which a transaction, and all attempts at it together, are given up.
+    """
+
+    def __init__(self, address: Address, *, create: bool, timeout: float) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._closed = False
+        self._driver: neo4j.Driver | None = None
+        self._bookmarks = neo4j.GraphDatabase.bookmark_manager()
+        try:
+            self._open(create)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connected(self) -> neo4j.Driver:
+        if self._closed:
+            raise StoreClosed(f"{self.address.location} was closed; open it again")
+        if self._driver is None:
+            self._driver = neo4j.GraphDatabase.driver(
+                self.address.uri,
+                auth=(self.address.user, self.address.password),
+                user_agent=f"gmem/{importlib.metadata.version('gmem-engine')}",
+                telemetry_disabled=True,
+                max_connection_pool_size=20,
+                connection_acquisition_timeout=min(10.0, self._timeout),
+                connection_timeout=min(10.0, self._timeout),
+                liveness_check_timeout=30.0,
+                max_transaction_retry_time=self._timeout,
+                notifications_min_severity="WARNING",
+                notifications_disabled_classifications=["UNRECOGNIZED"],  # an empty database knows no label yet
+            )
+        return self._driver
+
+    # --- transactions -------------------------------------------------------------------------
+
+    def read(self, work: Callable[[Run], T]) -> T:
+        """Do work in one read transaction; it may be done more than once."""
+        with self._translated(), self._session(neo4j.READ_ACCESS) as session:
+            return session.execute_read(self._unit(work))
+
+    def write(self, work: Callable[[Run], T]) -> T:
+        """Do work in one write transaction, and return when it is committed.
+
+        The work may be done more than once, even after a commit of which no answer came; so it must
+        find out by itself what was done before.
+        """
+        deadline = time.monotonic() + self._timeout
+        races = 0
+        with self._translated():
+            while True:
+                try:
+                    with self._session(neo4j.WRITE_ACCESS) as session:
+                        return session.execute_write(self._unit(work))
+                except exceptions.IncompleteCommit:
+                    if time.monotonic() > deadline:
+                        raise
+                except exceptions.ConstraintError as error:
+                    races += 1
+                    if error.code != _RACE or races > _RACES:
+                        raise
+                time.sleep(random.uniform(0.01, 0.05))
+
+    def _session(self, mode: str) -> neo4j.Session:
+        return self._connected().session(
+            database=self.address.database or None,
+            default_access_mode=mode,
+            bookmark_manager=self._bookmarks,
+        )
+
+    def _unit(self, work: Callable[[Run], T]) -> Callable[[neo4j.ManagedTransaction], T]:
+        @neo4j.unit_of_work(timeout=self._timeout, metadata={"app": "gmem"})
+        def unit(tx: neo4j.ManagedTransaction) -> T:
+            def run(statement: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
+                return cast("Sequence[Row]", list(tx.run(cast("Any", statement), dict(parameters))))
+
+            return work(run)
+
+        return unit
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def _open(self, create: bool) -> None:
+        version = str(self._ask(_cypher.VERSION)[0]["version"])
+        numbers = tuple(int(n) for n in version.replace("-", ".").split(".")[:2] if n.isdigit())
+        if numbers < OLDEST:
+            raise StoreVersionError(
+                f"{self.address.location} is Neo4j {version}; gmem needs 5.26 or newer, so upgrade the server"
+            )
+        format = self._format()
+        if format is None:
+            labels = self._ask(_cypher.FOREIGN)[0]["labels"]
+            if labels is not None:
+                format = self._format()  # somebody may have made the memory just now
+            if labels is not None and format is None:
+                raise NotAMemory(
+                    f"{self.address.location} holds nodes labelled {', '.join(labels)} that are not gmem's; use a "
+                    "database of its own (another server, or `?database=name` where the edition has several)"
+                )
+            if format is None and not create:
+                raise StoreNotFound(
+                    f"there is no memory in {self.address.location}; check the address, or open it with create=True"
+                )
+        if format is not None and format != FORMAT:
+            raise StoreVersionError(
+                f"{self.address.location} has format {format}, this gmem reads format {FORMAT}; upgrade with "
+                "`pip install -U gmem-engine`"
+            )
+        self._make_schema()
+        if format is None:
+            self.write(lambda run: run(_cypher.CREATE_META, {"format": FORMAT}))
+
+    def _ask(self, statement: str) -> Sequence[Row]:
+        return self.read(lambda run: run(statement, {}))
+
+    def _format(self) -> int | None:
+        found = self._ask(_cypher.META)
+        return int(found[0]["format"]) if found else None
+
+    def _make_schema(self) -> None:
+        """Make what is missing of the schema, one rule after the other, and wait until all of it works."""
+        there = {row["name"]: row["state"] for row in self._ask(_cypher.INDEXES)}
+        missing = [statement for name, statement in _cypher.SCHEMA.items() if name not in there]
+        for statement in missing:
+            with contextlib.suppress(_Known):
+                self._make(statement)
+        if missing or set(there.values()) != {"ONLINE"}:
+            self.read(lambda run: run(_cypher.AWAIT, {"seconds": int(max(self._timeout, 60.0))}))
+            there = {row["name"]: row["state"] for row in self._ask(_cypher.INDEXES)}
+        if broken := sorted(name for name in _cypher.SCHEMA if there.get(name) != "ONLINE"):
+            raise StoreCorrupt(
+                f"{self.address.location}: the indexes {', '.join(broken)} do not work (see SHOW INDEXES); drop them "
+                "and open the memory again, which makes them anew"
+            )
+
+    def _make(self, statement: str) -> None:
+        try:
+            with self._translated(), self._session(neo4j.WRITE_ACCESS) as session:
+                session.execute_write(self._unit(lambda run: run(statement, {})))
+        except StoreError as error:
+            if getattr(error.__cause__, "code", "") in _SAME_RULE:
+                raise _Known from None  # somebody else made it in the same moment
+            raise
+
+    # --- closing ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close every connection; closing twice is harmless."""
+        self._closed = True
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+
+    def abandon(self) -> None:
+        """Leave the connections to another process that shares them since a fork, and open new ones."""
+        if self._driver is not None:
+            _INHERITED.append(self._driver)  # closing it would hang up for the other process, too
+        self._driver = None
+        self._bookmarks = neo4j.GraphDatabase.bookmark_manager()
+
+    # --- errors -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Give the errors of the driver and the server the names that gmem has for them."""
+        try:
+            yield
+        except GmemError:
+            raise
+        except (exceptions.Neo4jError, exceptions.DriverError) as error:
+            raise self._named(error) from error
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                f"{error.object!r} holds half a surrogate pair, which is no character; no such name is stored"
+            ) from error
+        except OverflowError as error:
+            raise InvalidInput(f"a number is too large to be stored: {error}") from error
+        except (OSError, ValueError) as error:  # the name of the host makes no sense, or the like
+            raise StoreUnreachable(f"{self.address.location} cannot be reached ({error}); check the address") from error
+
+    def _named(self, error: exceptions.Neo4jError | exceptions.DriverError) -> GmemError:
+        at, said = self.address.location, getattr(error, "message", None) or str(error)
+        code = getattr(error, "code", "") or ""
+        if isinstance(error, exceptions.AuthError) or "Security" in code:
+            return StoreRefused(
+                f"{at} does not accept user {self.address.user!r} ({said}); give user and password in the address "
+                "(neo4j://user:password@host), as auth=, or as NEO4J_USERNAME and NEO4J_PASSWORD"
+            )
+        if code.endswith(("DatabaseNotFound", "Database.IllegalAliasChain")):
+            return StoreNotFound(
+                f"{at}: the server has no such database ({said}); SHOW DATABASES lists them, and without "
+                "`?database=` the user's own is used"
+            )
+        if isinstance(error, (exceptions.ServiceUnavailable, exceptions.SessionExpired)):
+            return StoreUnreachable(
+                f"{at} does not answer ({said}); check that the server runs and the address is right, then try again"
+            )
+        if code.endswith(("TransactionMemoryLimit", "MemoryPoolOutOfMemoryError", "OutOfMemoryError")):
+            return StoreFull(f"{at}: the server is short of memory ({said}); write less at once, or give it more")
+        if code.endswith(("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "LockAcquisitionTimeout")):
+            return StoreBusy(f"{at}: no answer within {self._timeout:g} s ({said}); try again")
+        if isinstance(error, exceptions.TransientError):
+            return StoreBusy(f"{at}: {said}; try again")
+        if code.startswith("Neo.ClientError.Statement.TypeError") or code.endswith("ArgumentError"):
+            return InvalidInput(f"something given cannot be stored: {said}")
+        return StoreError(f"{at}: {said} ({code or type(error).__name__})")
+
+
+class _Known(Exception):
+    """A rule of the schema is there already."""
+
+
+_INHERITED: list[neo4j.Driver] = []
+"""Drivers of a parent process: kept, so that nobody closes what the parent uses."""
