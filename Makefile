@@ -5,7 +5,7 @@ ST_VENV := .venv-sentence-transformers
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help demo test lint types pytest words-only sentence-transformers bench format clean
+.PHONY: help demo test lint types pytest words-only neo4j neo4j-stop test-neo4j sentence-transformers bench format clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -13,7 +13,7 @@ help:  ## show this
 demo: $(VENV)/ready  ## a real team plays ScienceWorld without and with memory (a few minutes)
 	$(BIN)/gmem demo
 
-test: lint types pytest words-only sentence-transformers  ## run every check
+test: lint types pytest words-only test-neo4j sentence-transformers  ## run every check
 
 lint: $(VENV)/ready  ## style
 	$(BIN)/ruff check .
@@ -23,12 +23,33 @@ types: $(VENV)/ready  ## static types
 	$(BIN)/mypy
 
 pytest: $(VENV)/ready  ## the test suite
-	$(PYTEST)
+	$(PYTEST) -m "not neo4j"
 
 words-only: $(VENV)/ready  ## the engine's tests again, as if no embedding model were installed
 	GMEM_TEST_WORDS_ONLY=1 $(PYTEST) -m "not slow and not demo" \
 	  tests/test_record.py tests/test_recall.py tests/test_learn.py tests/test_embed.py \
 	  tests/test_importers.py tests/test_cli.py tests/test_docs.py
+
+NEO4J_VERSION ?= 5.26.30
+NEO4J_VERSIONS := 5.26.30 2026.08.1
+NEO4J := $(BIN)/python -m gmem.testing.neo4j_server
+
+neo4j: $(VENV)/ready  ## fetch and start a Neo4j server of one's own (NEO4J_VERSION=2026.08.1 for the other one)
+	$(NEO4J) start --version $(NEO4J_VERSION)
+
+neo4j-stop: $(VENV)/ready  ## stop it
+	$(NEO4J) stop
+
+test-neo4j: $(VENV)/ready  ## the Neo4j store on a real server of each version
+ifeq ($(GMEM_NEO4J_URI),)
+	@for version in $(NEO4J_VERSIONS); do \
+	  $(NEO4J) stop --name test && $(NEO4J) start --name test --version $$version || exit 1; \
+	  $(PYTEST) -m neo4j; code=$$?; \
+	  $(NEO4J) stop --name test; [ $$code = 0 ] || exit $$code; \
+	done
+else
+	$(PYTEST) -m neo4j
+endif
 
 # 6 GB, most of it the CUDA libraries that torch brings: built in CI, elsewhere when asked for.
 sentence-transformers:  ## the tests with real MiniLM weights (only if CI or GMEM_TEST_ALL is set)
@@ -47,7 +68,7 @@ format: $(VENV)/ready  ## put the code in shape
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(ST_VENV) build dist *.egg-info demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ST_VENV) .neo4j build dist *.egg-info demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

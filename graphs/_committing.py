@@ -16,7 +16,7 @@ from gmem.graphs import _cypher
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._mirror import Mirror, read_model
 from gmem.graphs._rows import uid
-from gmem.graphs._sending import numbered, steps
+from gmem.graphs._sending import forgotten, numbered, slices
 from gmem.graphs._server import Run, Server
 from gmem.graphs._staging import Staged
 from gmem.graphs._writing import carry_out
@@ -146,18 +146,16 @@ def _write(
         job.run(staged, ours)
     seq = int(locked["seq"]) + 1
     if staged.ops:
-        for step in steps(staged, seq, locked["number"]):
-            found = run(step.statement, step.parameters)
-            if step.count is not None and found[0]["count"] != step.count:
+        for statement, gone in forgotten(staged):
+            run(statement, {"uids": gone})
+        number = int(locked["number"]) + len(numbered(staged))
+        for lists in slices(staged, seq, locked["number"]):
+            (counts,) = run(_cypher.PUT, {**lists, "seq": seq, "number": number, "by": by})
+            if any(counts[name] != len(rows) for name, rows in lists.items()):
                 raise StoreCorrupt(
                     "nodes that this write builds on are gone from the server: somebody changed them by hand; "
                     "see `gmem doctor`"
                 )
-        changed = [
-            {"uid": uid(t, "team"), "team": t, "forgets": forgets} for t, forgets in sorted(staged.teams.items())
-        ]
-        number = int(locked["number"]) + len(numbered(staged))
-        run(_cypher.FINISH, {"seq": seq, "number": number, "teams": changed, "ops": sorted(staged.ops), "by": by})
     return staged, seq, before
 
 

@@ -1,7 +1,8 @@
 """Every Cypher statement that gmem sends, as constants: nothing is ever put into one but by parameter.
 
 All of them mean the same in Cypher 5 and in Cypher 25.  The team is part of every match, so that an
-edge between two teams, whoever planted it, leads nowhere.
+edge between two teams, whoever planted it, leads nowhere.  What is found by unique names alone needs
+no new plan when the graph grows, so those statements say `replan=skip`: planning takes longer than they do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ __all__ = [
     "CHECK_TRACES",
     "CREATE_META",
     "DROP_VECTORS",
-    "FINISH",
     "FOREIGN",
     "FORGET_INSIGHTS",
     "FORGET_LINKS",
@@ -27,21 +27,13 @@ __all__ = [
     "INDEXES",
     "LOCK",
     "META",
-    "PUT_CONTRADICTS",
-    "PUT_INSIGHTS",
-    "PUT_LINKS",
-    "PUT_RECALLS",
-    "PUT_SIMILAR",
-    "PUT_SUPPORTS",
-    "PUT_TASKS",
-    "PUT_TRACES",
+    "PUT",
     "PUT_VECTORS",
     "SCHEMA",
     "SET_EMBEDDER",
     "SIZE",
     "TASKS",
     "TEAMS",
-    "TRACES",
     "VERSION",
 ]
 
@@ -91,6 +83,7 @@ RETURN m.format AS format
 # --- reading ----------------------------------------------------------------------------------
 
 HEAD = """
+CYPHER replan=skip
 MATCH (m:GmemMeta {key: 'store'})
 OPTIONAL MATCH (t:GmemTeam {uid: $team_uid})
 RETURN m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch AS epoch
@@ -128,19 +121,14 @@ RETURN kind, number, row
 """What of a team is newer than a write."""
 
 TASKS = """
+CYPHER replan=skip
 UNWIND $uids AS uid
 MATCH (t:Task {uid: uid}) WHERE t.team = $team
 RETURN t {.*, embedding: null} AS task
 """
 
-TRACES = """
-UNWIND $uids AS uid
-MATCH (t:Task {uid: uid}) WHERE t.team = $team
-RETURN t.id AS id,
-       COLLECT { MATCH (t)-[:HAS]->(u:Utterance) WHERE u.team = $team RETURN properties(u) ORDER BY u.seq } AS said
-"""
-
 CASES = """
+CYPHER replan=skip
 UNWIND $uids AS uid
 MATCH (t:Task {uid: uid}) WHERE t.team = $team
 RETURN t {.*, embedding: null} AS task,
@@ -165,6 +153,7 @@ RETURN nodes, edges
 
 # The first SET takes the lock that all writers share; what is read after it is what the last one left.
 LOCK = """
+CYPHER replan=skip
 MATCH (m:GmemMeta {key: 'store'})
 SET m.writer = $by
 WITH m
@@ -174,6 +163,7 @@ RETURN m.seq AS seq, m.number AS number, m.embedder AS embedder, m.dimension AS 
 """
 
 FORGET_TASKS = """
+CYPHER replan=skip
 UNWIND $uids AS uid
 MATCH (t:Task {uid: uid})
 CALL (t) {
@@ -189,147 +179,156 @@ FORGET_LINKS = "UNWIND $uids AS uid MATCH (n:InsightLink {uid: uid}) DETACH DELE
 
 FORGET_RECALLS = "UNWIND $uids AS uid MATCH (n:Recall {uid: uid}) DETACH DELETE n"
 
-PUT_TASKS = """
-UNWIND $rows AS row
-MERGE (t:Task {uid: row.uid})
-SET t += row.values
-RETURN count(t) AS count
-"""
-
-PUT_TRACES = """
-UNWIND $rows AS row
-MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
-CALL (t) {
-  OPTIONAL MATCH (t)-[:HAS]->(old:Utterance)
-  DETACH DELETE old
+# All of a write in one statement, so that it is one round trip; lists that are empty cost next to nothing.
+# Nodes come before edges, and what is written counts itself, so that a missing end is noticed.
+PUT = """
+CYPHER replan=skip
+CALL () {
+  UNWIND $tasks AS row
+  MERGE (t:Task {uid: row.uid})
+  SET t += row.values
+  RETURN count(t) AS tasks
 }
-CALL (t, row) {
-  UNWIND row.said AS values
-  CREATE (t)-[:HAS]->(u:Utterance)
-  SET u = values
-  RETURN collect(u) AS said
+CALL () {
+  UNWIND $vectors AS row
+  MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
+  SET t.embedding = row.embedding, t.written = $seq
+  RETURN count(t) AS vectors
 }
-CALL (said) {
-  UNWIND range(1, size(said) - 1) AS i
-  WITH said[i - 1] AS a, said[i] AS b
-  CREATE (a)-[:NEXT]->(b)
+CALL () {
+  UNWIND $traces AS row
+  MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
+  CALL (t) {
+    OPTIONAL MATCH (t)-[:HAS]->(old:Utterance)
+    DETACH DELETE old
+  }
+  CALL (t, row) {
+    UNWIND row.said AS values
+    CREATE (t)-[:HAS]->(u:Utterance)
+    SET u = values
+    RETURN collect(u) AS said
+  }
+  CALL (said) {
+    UNWIND range(1, size(said) - 1) AS i
+    WITH said[i - 1] AS a, said[i] AS b
+    CREATE (a)-[:NEXT]->(b)
+  }
+  CALL (said, row) {
+    UNWIND row.inspired AS ends
+    WITH said[ends[0]] AS a, said[ends[1]] AS b
+    CREATE (a)-[:INSPIRED]->(b)
+  }
+  RETURN count(t) AS traces
 }
-CALL (said, row) {
-  UNWIND row.inspired AS ends
-  WITH said[ends[0]] AS a, said[ends[1]] AS b
-  CREATE (a)-[:INSPIRED]->(b)
+CALL () {
+  UNWIND $insights AS row
+  MERGE (i:Insight {uid: row.uid})
+  SET i += row.values
+  RETURN count(i) AS insights
 }
-RETURN count(t) AS count
-"""
-
-PUT_VECTORS = """
-UNWIND $rows AS row
-MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
-SET t.embedding = row.embedding, t.written = row.written
-RETURN count(t) AS count
-"""
-
-PUT_INSIGHTS = """
-UNWIND $rows AS row
-MERGE (i:Insight {uid: row.uid})
-SET i += row.values
-RETURN count(i) AS count
-"""
-
-PUT_SIMILAR = """
-UNWIND $rows AS row
-MATCH (a:Task {uid: row.a}) WHERE a.team = row.team
-MATCH (b:Task {uid: row.b}) WHERE b.team = row.team
-MERGE (a)-[r:SIMILAR]->(b)
-SET r.score = row.score, r.team = row.team, r.written = row.written
-RETURN count(r) AS count
-"""
-
-PUT_SUPPORTS = """
-UNWIND $rows AS row
-MATCH (t:Task {uid: row.a}) WHERE t.team = row.team
-MATCH (i:Insight {uid: row.b}) WHERE i.team = row.team
-OPTIONAL MATCH (t)-[old:CONTRADICTS]->(i)
-DELETE old
-MERGE (t)-[r:SUPPORTS]->(i)
-SET r.followed = row.followed, r.resolved = row.resolved, r.team = row.team, r.written = row.written
-RETURN count(r) AS count
-"""
-
-PUT_CONTRADICTS = """
-UNWIND $rows AS row
-MATCH (t:Task {uid: row.a}) WHERE t.team = row.team
-MATCH (i:Insight {uid: row.b}) WHERE i.team = row.team
-OPTIONAL MATCH (t)-[old:SUPPORTS]->(i)
-DELETE old
-MERGE (t)-[r:CONTRADICTS]->(i)
-SET r.followed = row.followed, r.resolved = row.resolved, r.team = row.team, r.written = row.written
-RETURN count(r) AS count
-"""
-
-PUT_LINKS = """
-UNWIND $rows AS row
-MATCH (a:Insight {uid: row.a}) WHERE a.team = row.team
-MATCH (b:Insight {uid: row.b}) WHERE b.team = row.team
-MATCH (t:Task {uid: row.via}) WHERE t.team = row.team
-MERGE (l:InsightLink {uid: row.uid})
-SET l += row.values
-MERGE (a)-[:IN_USE]->(l)
-MERGE (l)-[:TAUGHT]->(b)
-MERGE (l)-[:VIA]->(t)
-RETURN count(l) AS count
-"""
-
-PUT_RECALLS = """
-UNWIND $rows AS row
-MATCH (t:Task {uid: row.task}) WHERE t.team = row.team
-MERGE (r:Recall {uid: row.uid})
-SET r += row.values
-WITH t, r, row
-CALL (r) {
-  OPTIONAL MATCH (r)-[old:RECALLED|SHOWN|WITHHELD]-()
-  DELETE old
+CALL () {
+  UNWIND $similar AS row
+  MATCH (a:Task {uid: row.a}) WHERE a.team = row.team
+  MATCH (b:Task {uid: row.b}) WHERE b.team = row.team
+  MERGE (a)-[r:SIMILAR]->(b)
+  SET r.score = row.score, r.team = row.team, r.written = $seq
+  RETURN count(r) AS similar
 }
-CREATE (t)-[:RECALLED]->(r)
-WITH r, row
-CALL (r, row) {
-  UNWIND row.shown AS item
-  MATCH (n:Insight {uid: item.insight}) WHERE n.team = row.team
-  MERGE (r)-[:SHOWN]->(n)
+CALL () {
+  UNWIND $supports AS row
+  MATCH (t:Task {uid: row.a}) WHERE t.team = row.team
+  MATCH (i:Insight {uid: row.b}) WHERE i.team = row.team
+  CALL (t, i) {
+    OPTIONAL MATCH (t)-[old:CONTRADICTS]->(i)
+    DELETE old
+  }
+  MERGE (t)-[r:SUPPORTS]->(i)
+  SET r.followed = row.followed, r.resolved = row.resolved, r.team = row.team, r.written = $seq
+  RETURN count(r) AS supports
 }
-CALL (r, row) {
-  UNWIND row.shown AS item
-  MATCH (n:Task {uid: item.task}) WHERE n.team = row.team
-  MERGE (r)-[:SHOWN]->(n)
+CALL () {
+  UNWIND $contradicts AS row
+  MATCH (t:Task {uid: row.a}) WHERE t.team = row.team
+  MATCH (i:Insight {uid: row.b}) WHERE i.team = row.team
+  CALL (t, i) {
+    OPTIONAL MATCH (t)-[old:SUPPORTS]->(i)
+    DELETE old
+  }
+  MERGE (t)-[r:CONTRADICTS]->(i)
+  SET r.followed = row.followed, r.resolved = row.resolved, r.team = row.team, r.written = $seq
+  RETURN count(r) AS contradicts
 }
-CALL (r, row) {
-  UNWIND row.withheld AS item
-  MATCH (n:Insight {uid: item.insight}) WHERE n.team = row.team
-  MERGE (r)-[:WITHHELD]->(n)
+CALL () {
+  UNWIND $links AS row
+  MATCH (a:Insight {uid: row.a}) WHERE a.team = row.team
+  MATCH (b:Insight {uid: row.b}) WHERE b.team = row.team
+  MATCH (t:Task {uid: row.via}) WHERE t.team = row.team
+  MERGE (l:InsightLink {uid: row.uid})
+  SET l += row.values
+  MERGE (a)-[:IN_USE]->(l)
+  MERGE (l)-[:TAUGHT]->(b)
+  MERGE (l)-[:VIA]->(t)
+  RETURN count(l) AS links
 }
-CALL (r, row) {
-  UNWIND row.withheld AS item
-  MATCH (n:Task {uid: item.task}) WHERE n.team = row.team
-  MERGE (r)-[:WITHHELD]->(n)
+CALL () {
+  UNWIND $recalls AS row
+  MATCH (t:Task {uid: row.task}) WHERE t.team = row.team
+  MERGE (r:Recall {uid: row.uid})
+  SET r += row.values
+  WITH t, r, row
+  CALL (r) {
+    OPTIONAL MATCH (r)-[old:RECALLED|SHOWN|WITHHELD]-()
+    DELETE old
+  }
+  CREATE (t)-[:RECALLED]->(r)
+  WITH r, row
+  CALL (r, row) {
+    UNWIND row.shown AS item
+    MATCH (n:Insight {uid: item.insight}) WHERE n.team = row.team
+    MERGE (r)-[:SHOWN]->(n)
+  }
+  CALL (r, row) {
+    UNWIND row.shown AS item
+    MATCH (n:Task {uid: item.task}) WHERE n.team = row.team
+    MERGE (r)-[:SHOWN]->(n)
+  }
+  CALL (r, row) {
+    UNWIND row.withheld AS item
+    MATCH (n:Insight {uid: item.insight}) WHERE n.team = row.team
+    MERGE (r)-[:WITHHELD]->(n)
+  }
+  CALL (r, row) {
+    UNWIND row.withheld AS item
+    MATCH (n:Task {uid: item.task}) WHERE n.team = row.team
+    MERGE (r)-[:WITHHELD]->(n)
+  }
+  RETURN count(r) AS recalls
 }
-RETURN count(r) AS count
-"""
-
-FINISH = """
-MATCH (m:GmemMeta {key: 'store'})
-SET m.seq = $seq, m.number = $number
-WITH m
 CALL () {
   UNWIND $teams AS row
   MERGE (t:GmemTeam {uid: row.uid})
   ON CREATE SET t.team = row.team, t.epoch = $seq
   SET t.seq = $seq, t.epoch = CASE WHEN row.forgets THEN $seq ELSE t.epoch END
+  RETURN count(t) AS teams
 }
 CALL () {
   UNWIND $ops AS uid
   CREATE (w:GmemWrite {uid: uid, seq: $seq, by: $by})
+  RETURN count(w) AS ops
 }
-RETURN m.seq AS seq
+CALL () {
+  MATCH (m:GmemMeta {key: 'store'})
+  SET m.seq = $seq, m.number = $number
+}
+RETURN tasks, vectors, traces, insights, similar, supports, contradicts, links, recalls, teams, ops
+"""
+
+# Only the vectors, when the embedding model changes.
+PUT_VECTORS = """
+UNWIND $rows AS row
+MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
+SET t.embedding = row.embedding, t.written = row.written
+RETURN count(t) AS count
 """
 
 DROP_VECTORS = """

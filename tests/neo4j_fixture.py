@@ -1,4 +1,4 @@
-"""Access to a real Neo4j server for tests: the one in GMEM_NEO4J_URI, or the one that `make neo4j` started.
+"""Access to a real Neo4j server for tests: the one in GMEM_NEO4J_URI, or that of `make test-neo4j`.
 
 The tests empty the database again and again, so a database that holds anything at the beginning is refused.
 """
@@ -17,7 +17,7 @@ from gmem.testing.neo4j_server import running
 
 __all__ = ["Access", "find"]
 
-NONE = "no Neo4j server: start one with `make neo4j`, or name an empty one in GMEM_NEO4J_URI"
+NONE = "no Neo4j server: run `make test-neo4j`, or name an empty one in GMEM_NEO4J_URI"
 
 
 @dataclass
@@ -47,7 +47,7 @@ def find() -> Access:
     uri, user, password = os.environ.get("GMEM_NEO4J_URI"), os.environ.get("NEO4J_USERNAME", "neo4j"), ""
     if uri:
         password = os.environ.get("NEO4J_PASSWORD", "")
-    elif (server := running()) is not None:
+    elif (server := running(name="test")) is not None:
         uri, user, password = server.uri, server.user, server.password
     elif os.environ.get("CI"):
         pytest.fail(NONE, pytrace=False)

@@ -1,11 +1,11 @@
 """A Neo4j Community server of one's own for tests: fetched with Maven, on free ports of this machine.
 
-    python -m gmem.testing.neo4j_server start [--version 5.26.30] [--folder .neo4j]
+    python -m gmem.testing.neo4j_server start [--version 5.26.30] [--name mine]
     python -m gmem.testing.neo4j_server status
     python -m gmem.testing.neo4j_server stop
 
-Everything lies in the folder: the jars of each version, its data, its password.  The server listens
-on the loopback address only.
+Everything lies in the folder: the jars of each version, and for each server its data and its password.
+Servers of another --name have data of their own.  All listen on the loopback address only.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ VERSIONS = ("5.26.30", "2026.08.1")
 DEFAULT_VERSION = VERSIONS[0]
 BROWSER_VERSION = "5.24.0"
 FOLDER = Path(".neo4j")
+NAME = "mine"
 PATIENCE = 120.0
 """Seconds that a server may take to start."""
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -102,27 +103,30 @@ class Server:
     pid: int
 
 
-def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER) -> Server:
+def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER, name: str = NAME) -> Server:
     """Fetch a server if need be, start it, and wait until it answers.
 
     Args:
         version: Of Neo4j, as Maven knows it.
-        folder: Where the jars and the data are kept, for each version.
+        folder: Where the jars and the data are kept.
+        name: Which server; each has its own data for each version.
 
     Raises:
         ServerError: Maven or a fitting Java is missing, or the server does not come up.
     """
-    if (found := running(folder)) is not None:
+    if (found := running(folder, name)) is not None:
         if found.version == version:
             return found
-        raise ServerError(f"Neo4j {found.version} runs already; stop it first, or use another --folder")
-    home = (folder / version).absolute()
+        raise ServerError(f"Neo4j {found.version} runs already; stop it first, or use another --name")
+    home, lib = ((folder / part / version).absolute() for part in (name, "jars"))
     java = _java(version)
-    _fetch(version, home)
+    _fetch(version, lib)
+    for part in ("conf", "data", "logs", "plugins", "run", "import", "licenses"):
+        (home / part).mkdir(parents=True, exist_ok=True)
     password_file = home / "password"
     if not password_file.exists():
         password = secrets.token_urlsafe(18)
-        _run([java, "-cp", f"{home / 'lib'}{os.sep}*", "org.neo4j.cli.AdminTool",
+        _run([java, "-cp", f"{lib}{os.sep}*", "org.neo4j.cli.AdminTool",
               "dbms", "set-initial-password", password], _environment(home))  # fmt: skip
         password_file.touch(mode=0o600)
         password_file.write_text(password, encoding="utf-8")
@@ -130,7 +134,7 @@ def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER) -> Server:
     conf = _CONF.format(bolt=bolt, http=http) + ("" if version.startswith("5.") else _CONF_2026)
     (home / "conf" / "neo4j.conf").write_text(conf, encoding="utf-8")
     main = "CommunityEntryPoint" if version.startswith("5.") else "Neo4jCommunity"
-    paths = os.pathsep.join(f"{home / part}{os.sep}*" for part in ("plugins", "conf", "lib"))
+    paths = os.pathsep.join(f"{part}{os.sep}*" for part in (home / "plugins", home / "conf", lib))
     flags = (*_FLAGS, *(("--sun-misc-unsafe-memory-access=allow",) if _java_version(java) >= 24 else ()))
     with (home / "logs" / "console.log").open("ab") as log:
         process = subprocess.Popen(
@@ -149,40 +153,38 @@ def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER) -> Server:
         process.terminate()
         process.wait(30)
         raise
-    note = folder / "running.json"
+    note = folder / name / "running.json"
     note.touch(mode=0o600)
     note.write_text(json.dumps(asdict(server)), encoding="utf-8")
     return server
 
 
-def stop(folder: Path = FOLDER) -> bool:
+def stop(folder: Path = FOLDER, name: str = NAME) -> bool:
     """Stop the server of a folder and wait until it is gone; False if none runs."""
-    server = running(folder)
-    (folder / "running.json").unlink(missing_ok=True)
+    server = running(folder, name)
+    (folder / name / "running.json").unlink(missing_ok=True)
     if server is None:
         return False
     os.kill(server.pid, signal.SIGTERM)
     deadline = time.monotonic() + 60
     while _alive(server.pid):
         if time.monotonic() > deadline:
-            raise ServerError(f"Neo4j (process {server.pid}) does not stop; see the logs in {folder / server.version}")
+            raise ServerError(f"Neo4j (process {server.pid}) does not stop; see {folder / name / server.version}/logs")
         time.sleep(0.1)
     return True
 
 
-def running(folder: Path = FOLDER) -> Server | None:
-    """Give the server of a folder, if one runs."""
-    note = folder / "running.json"
+def running(folder: Path = FOLDER, name: str = NAME) -> Server | None:
+    """Give the server of a name, if it runs."""
+    note = folder / name / "running.json"
     if not note.exists():
         return None
     server = Server(**json.loads(note.read_text(encoding="utf-8")))
     return server if _alive(server.pid) else None
 
 
-def _fetch(version: str, home: Path) -> None:
-    for part in ("conf", "data", "logs", "plugins", "run", "import", "licenses"):
-        (home / part).mkdir(parents=True, exist_ok=True)
-    if (home / "fetched").exists():
+def _fetch(version: str, lib: Path) -> None:
+    if (lib / "pom.xml").exists():
         return
     maven = shutil.which("mvn")
     if maven is None:
@@ -190,10 +192,12 @@ def _fetch(version: str, home: Path) -> None:
             "Maven is needed to fetch Neo4j and `mvn` is not there; install it (Debian: `apt-get install maven`), or "
             "start a server yourself and name it in GMEM_NEO4J_URI"
         )
-    (home / "pom.xml").write_text(_POM.format(version=version, browser=BROWSER_VERSION), encoding="utf-8")
-    _run([maven, "-B", "-q", "-f", str(home / "pom.xml"), "dependency:copy-dependencies",
-          "-DincludeScope=runtime", f"-DoutputDirectory={home / 'lib'}"], dict(os.environ))  # fmt: skip
-    (home / "fetched").touch()
+    lib.mkdir(parents=True, exist_ok=True)
+    pom = lib / "pom.part.xml"
+    pom.write_text(_POM.format(version=version, browser=BROWSER_VERSION), encoding="utf-8")
+    _run([maven, "-B", "-q", "-f", str(pom), "dependency:copy-dependencies",
+          "-DincludeScope=runtime", f"-DoutputDirectory={lib}"], dict(os.environ))  # fmt: skip
+    pom.rename(lib / "pom.xml")  # says that all of it is there
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
@@ -299,18 +303,25 @@ def _wait(server: Server, process: subprocess.Popen[bytes], home: Path) -> None:
             time.sleep(0.25)
 
 
+def _started_or_found(given: argparse.Namespace) -> Server | None:
+    if given.what == "start":
+        return start(given.version, given.folder, given.name)
+    return running(given.folder, given.name)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m gmem.testing.neo4j_server", description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("start", "stop", "status"))
     parser.add_argument("--version", default=DEFAULT_VERSION)
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--name", default=NAME)
     given = parser.parse_args(arguments)
     try:
         if given.what == "stop":
-            print("Neo4j is stopped." if stop(given.folder) else "No Neo4j was running.")
+            print("Neo4j is stopped." if stop(given.folder, given.name) else "No Neo4j was running.")
             return 0
-        server = start(given.version, given.folder) if given.what == "start" else running(given.folder)
+        server = _started_or_found(given)
     except ServerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
