@@ -30,7 +30,7 @@ from gmem.text import terms
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
 EXAMPLES = int(os.environ.get("GMEM_TEST_PARITY", "50"))
-TIMES = {"started", "ended", "time", "created", "updated"}
+TIMES = {"started", "ended", "time", "created", "updated", "seconds"}
 QUERIES = ("boil the water", "boil the lead", "wash a carrot and cook it", "Kühle das Eis", "boil", "沸かす お湯")
 ACTS = ("take the pot", "wash the carrot", "put it on the stove", "wait", "look around", "open the door")
 AGENTS = {"ann": "planner", "bob": "cook"}
@@ -121,7 +121,9 @@ def _figures(found: Candidates) -> list[Any]:
 
 
 def _answers(memory: gmem.Memory, store: GraphStore) -> dict[str, Any]:
-    found: dict[str, Any] = {"all": _timeless(read_everything(store)), "problems": store.check()}
+    found: dict[str, Any] = {"problems": store.check()}
+    for team, answers in read_everything(store).items():
+        found |= {f"{team} {what}": _timeless(a) for what, a in answers.items()} if isinstance(answers, dict) else {}
     for query in (*QUERIES, "something else"):
         vector = memory.embedder.query(query) if memory.embedder is not None else None
         found[f"candidates {query}"] = _figures(store.candidates(memory.team, terms(query), vector))
