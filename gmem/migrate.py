@@ -1,34 +1,36 @@
-"""Copying a whole memory to another file, bit for bit."""
+"""Copying a whole memory to another place, file or server, bit for bit."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from gmem.errors import GmemError, InvalidInput, StoreCorrupt, StoreError
-from gmem.graphs import TeamStats
+from gmem.graphs import GraphStore, TeamStats
+from gmem.graphs._carrying import Portable, Record, fingerprint
 from gmem.memory import open_store
 
 __all__ = ["migrate"]
 
 _PAGES = 256
-"""Pages copied between two reports of progress."""
+"""Pages, or tasks, copied between two reports of progress."""
 Progress = Callable[[int, int], None]
 
 
 def migrate(source: str | Path, target: str | Path, progress: Progress | None = None) -> dict[str, TeamStats]:
     """Copy a memory with all its teams: traces, insights, evidence, ledger, vectors, op ids.
 
-    Other processes may go on reading and writing the source; the copy is one state of it.  It is
-    verified before it gets its name, so the target is whole or not there.
+    Either may be a file or the address of a Neo4j server.  From a file, other processes may go on reading
+    and writing, and the copy is one state of it; from a server, nobody may write meanwhile.  The copy is
+    verified: a file gets its name after that, a server is marked as holding half a memory until all is there.
 
     Args:
         source: The memory.
-        target: Where to; must not exist.
+        target: Where to; must not exist, or hold nothing.
         progress: Called with how much is done, of how much.
 
     Returns:
@@ -36,11 +38,11 @@ def migrate(source: str | Path, target: str | Path, progress: Progress | None = 
 
     Raises:
         InvalidInput: The target exists, or its folder does not.
+        StoreBusy: The source is a server, and was written to.
         StoreError: The source cannot be read, or the copy cannot be written.
     """
-    for place in (source, target):
-        if "://" in str(place):
-            open_store(str(place), create=False).close()  # says which addresses can be opened
+    if _is_server(target):
+        return _to_server(source, str(target), progress)
     goal = Path(target).expanduser().resolve()
     _free(goal)
     if not goal.parent.is_dir():
@@ -49,8 +51,12 @@ def migrate(source: str | Path, target: str | Path, progress: Progress | None = 
         with tempfile.TemporaryDirectory(dir=goal.parent, prefix=f".{goal.name}.") as folder:
             part = Path(folder) / goal.name
             with closing(open_store(source, create=False)) as old:
-                _copy(Path(old.location), part, progress)
-                shutil.copymode(old.location, part)
+                if _is_server(source):
+                    with closing(open_store(part)) as new:
+                        _carry(old, new, progress)
+                else:
+                    _copy(Path(old.location), part, progress)
+                    shutil.copymode(old.location, part)
             sizes = _verified(part, str(source))
             _free(goal)
             part.rename(goal)
@@ -59,6 +65,38 @@ def migrate(source: str | Path, target: str | Path, progress: Progress | None = 
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{source} could not be copied to {goal}: {error}") from error
     return sizes
+
+
+def _is_server(place: str | Path) -> bool:
+    return isinstance(place, str) and "://" in place
+
+
+def _to_server(source: str | Path, target: str, progress: Progress | None) -> dict[str, TeamStats]:
+    with closing(open_store(source, create=False)) as old, closing(open_store(target)) as new:
+        _carry(old, new, progress)
+        if problems := new.check():
+            raise StoreCorrupt(f"the copy is not sound: {problems[0]}")
+        return {team: new.stats(team) for team in new.teams()}
+
+
+def _carry(old: GraphStore, new: GraphStore, progress: Progress | None) -> None:
+    """Copy record by record, and compare both sides afterwards."""
+    if not (isinstance(old, Portable) and isinstance(new, Portable)):
+        raise InvalidInput("only a file or a Neo4j server can be copied; this store is neither")
+    total = sum(old.stats(team).tasks for team in old.teams())
+
+    def counted() -> Iterator[Record]:
+        done = 0
+        for record in old.records():
+            yield record
+            if record[0] == "task":
+                done += 1
+                if progress is not None and (done % _PAGES == 0 or done == total):
+                    progress(done, total)
+
+    new.load(old.embedder(), counted())
+    if old.embedder() != new.embedder() or fingerprint(old.records()) != fingerprint(new.records()):
+        raise StoreCorrupt(f"{new.location} does not hold what {old.location} holds; empty it and copy again")
 
 
 def _free(goal: Path) -> None:

@@ -221,6 +221,11 @@ class TeamCache:
         row = self._row.get(task_id)
         return None if row is None else self._vectors.get(row)
 
+    def similar(self) -> list[Similar]:
+        """Give every edge of the query graph, by its ends."""
+        edges = sorted((min(a, b), max(a, b)) for a, b in self.query.edges)
+        return [Similar(a, b, self.query.edges[a, b]["score"]) for a, b in edges]
+
     def evidence(self, task_id: str, insight_id: str) -> list[Evidence]:
         """Give the evidence of a task or about an insight, by (task id, insight id)."""
         if task_id:

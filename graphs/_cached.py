@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from gmem.errors import UnknownId
 from gmem.graphs._cache import OUTCOMES, TeamCache
+from gmem.graphs._carrying import Portable
 from gmem.graphs._writing import check_vector
-from gmem.graphs.base import Candidates, GraphStore, Standing, Tally, TeamStats
+from gmem.graphs.base import Candidates, Standing, Tally, TeamStats
 from gmem.model import Evidence, Insight, InsightLink, InsightState, Model, Outcome, RecallEvent, Similar
 
 __all__ = ["CachedStore"]
 
 
-class CachedStore(GraphStore):
+class CachedStore(Portable):
     """A store that keeps the query and insight tiers of a team in memory, beside its record."""
 
     @abstractmethod

@@ -27,14 +27,17 @@ __all__ = [
     "INDEXES",
     "LOCK",
     "META",
+    "POSITION",
     "PUT",
     "PUT_VECTORS",
     "SCHEMA",
     "SET_EMBEDDER",
+    "SET_FORMAT",
     "SIZE",
     "TASKS",
     "TEAMS",
     "VERSION",
+    "WRITES",
 ]
 
 # --- opening ----------------------------------------------------------------------------------
@@ -134,6 +137,12 @@ MATCH (t:Task {uid: uid}) WHERE t.team = $team
 RETURN t {.*, embedding: null} AS task,
        COLLECT { MATCH (t)-[:HAS]->(u:Utterance) WHERE u.team = $team RETURN properties(u) ORDER BY u.seq } AS said
 """
+
+WRITES = "MATCH (w:GmemWrite) RETURN w.uid AS uid ORDER BY w.seq, w.uid"
+
+POSITION = "MATCH (m:GmemMeta {key: 'store'}) RETURN m.seq AS seq"
+
+SET_FORMAT = "MATCH (m:GmemMeta {key: 'store'}) SET m.format = $format RETURN m.seq AS seq"
 
 APPLIED = "UNWIND $uids AS uid MATCH (w:GmemWrite {uid: uid}) RETURN w.uid AS uid"
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gmem.errors import StoreCorrupt, UnknownId
+from gmem.errors import InvalidInput, StoreCorrupt, UnknownId
 from gmem.graphs import codec
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._cached import CachedStore
+from gmem.graphs._carrying import OP, Record
 from gmem.graphs._check import check
-from gmem.graphs._record import RecordFile
+from gmem.graphs._record import RecordFile, Transaction
 from gmem.graphs._writing import carry_out, check_model, read_model, replace_vectors
 from gmem.graphs.base import Batch
 from gmem.ids import digest
@@ -149,6 +150,26 @@ class EmbeddedStore(CachedStore):
             return codec.unpack_interaction(task_id, body)
         self.tasks(team, [task_id])  # raises if there is no such task
         return Interaction(task_id, ())
+
+    # --- carrying -----------------------------------------------------------------------------
+
+    def records(self) -> Iterator[Record]:
+        return self._file.everything()
+
+    def load(self, model: Model | None, records: Iterable[Record]) -> None:
+        if next(iter(self._file.everything()), None) is not None:
+            raise InvalidInput(f"{self.location} holds something already; only an empty memory is filled")
+
+        def work(tx: Transaction) -> None:
+            if model is not None:
+                tx.set_meta("embedder", f"{model.dimension} {model.name}")
+            for kind, team, id, body in records:
+                if kind == OP:
+                    tx.begin(id)
+                else:
+                    tx.put(kind, team, id, body)
+
+        self._file.run(work)
 
     # --- keeping ------------------------------------------------------------------------------
 

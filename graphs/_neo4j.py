@@ -15,7 +15,9 @@ from gmem.errors import InvalidInput, UnknownId
 from gmem.graphs import _cypher, _forks, _rows
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._cached import CachedStore
+from gmem.graphs._carrying import Record
 from gmem.graphs._committing import Committer
+from gmem.graphs._filling import fill, pour_out
 from gmem.graphs._inspecting import inspect
 from gmem.graphs._mirror import Mirror, read_model
 from gmem.graphs._rows import uid
@@ -166,6 +168,17 @@ class Neo4jStore(CachedStore):
             for id in ids
             if id in found
         }
+
+    # --- carrying -----------------------------------------------------------------------------
+
+    def records(self) -> Iterator[Record]:
+        return pour_out(self._server, self.teams())
+
+    def load(self, model: Model | None, records: Iterable[Record]) -> None:
+        if self._server.read(lambda run: run(_cypher.POSITION, {}))[0]["seq"]:
+            raise InvalidInput(f"{self.location} holds something already; only an empty memory is filled")
+        self.set_embedder(model)
+        fill(self._server, records)
 
     # --- keeping ------------------------------------------------------------------------------
 

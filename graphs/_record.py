@@ -190,6 +190,17 @@ class RecordFile:
             if db.in_transaction:
                 db.execute("ROLLBACK")
 
+    def everything(self) -> Iterator[tuple[str, str, str, bytes]]:
+        """Give one state of the file: the names of its writes as kind `op`, then records and traces as written."""
+        with self.lock, self._translated(), self._snapshot() as db:
+            for (op_id,) in db.execute("SELECT op_id FROM op ORDER BY seq"):
+                yield "op", "", op_id, b""
+            for table in TABLES:
+                for kind, team, id, number, total, body in db.execute(ALL[table]):
+                    if not intact(kind, team, id, number, total, body):
+                        raise altered(self.path, kind, team, id)
+                    yield kind, team, id, body
+
     def get(self, kind: str, team: str, id: str) -> bytes | None:
         """Read one record; None if there is none."""
         with self.lock, self._translated():

@@ -32,10 +32,12 @@ from gmem.errors import (
 )
 from gmem.graphs import _cypher
 
-__all__ = ["FORMAT", "Address", "Run", "Server", "parse"]
+__all__ = ["FORMAT", "LOADING", "Address", "Run", "Server", "parse"]
 
 FORMAT = 1
 """Of what is stored; a newer one is not opened."""
+LOADING = -1
+"""Stands for the format while a memory is being filled."""
 OLDEST = (5, 26)
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _SAME_RULE = {
@@ -220,6 +222,11 @@ class Server:
                 raise StoreNotFound(
                     f"there is no memory in {self.address.location}; check the address, or open it with create=True"
                 )
+        if format == LOADING:
+            raise StoreCorrupt(
+                f"{self.address.location} holds a part of a memory: a copy to it is under way, or broke off; if so, "
+                "empty the database (MATCH (n) DETACH DELETE n) and copy again"
+            )
         if format is not None and format != FORMAT:
             raise StoreVersionError(
                 f"{self.address.location} has format {format}, this gmem reads format {FORMAT}; upgrade with "

@@ -390,7 +390,7 @@ def test_export_import_and_migrate(cli: Gmem, place: Path, tmp_path: Path) -> No
     assert "exists" in cli("migrate", str(place), str(place), code=1).stderr
     assert "there is no memory" in cli("migrate", "none.gmem", "two.gmem", code=1).stderr
     assert "does not exist" in cli("migrate", str(place), "no/where.gmem", code=1).stderr
-    assert "no store opens bolt://" in cli("migrate", str(place), "bolt://x", code=1).stderr
+    assert "no store opens http://" in cli("migrate", str(place), "http://x", code=1).stderr
     assert not (tmp_path / "two.gmem").exists()
     assert data(cli("migrate", str(place), "three.gmem", "--json"))["teams"] == {"blue": 11}
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
