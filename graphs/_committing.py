@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -27,6 +28,8 @@ __all__ = ["Committer"]
 
 GROUP = 100
 """Most calls that share one transaction."""
+LINGER = 0.004
+"""Seconds that a transaction waits, at most, for as many calls as the last one had."""
 
 
 class _Job:
@@ -35,6 +38,8 @@ class _Job:
     def __init__(self, batches: Sequence[Batch]) -> None:
         self.batches = batches
         self.done = False
+        self.leads = False
+        self.awake = threading.Event()
         self.error: Exception | None = None
         self.result: list[bool] = []
 
@@ -66,24 +71,63 @@ class Committer:
     def __init__(self, server: Server, mirror: Callable[[str], Mirror]) -> None:
         self._server = server
         self._mirror = mirror
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._waiting: deque[_Job] = deque()
+        self._busy = False
+        self._last = 1
 
     def write(self, batches: Sequence[Batch]) -> list[bool]:
         """Carry out batches in one transaction, perhaps together with those of other threads."""
         job = _Job(batches)
-        self._waiting.append(job)
-        with self._lock:
-            if not job.done:  # else another thread has done it
-                group = [job]
-                while self._waiting and len(group) < GROUP:
-                    other = self._waiting.popleft()
-                    if other is not job and not other.done:
-                        group.append(other)
-                self._commit_each(group)
+        while not job.done:
+            with self._lock:
+                self._waiting.append(job)
+                job.leads = not self._busy
+                self._busy = True
+            if not job.leads:
+                try:
+                    job.awake.wait()
+                except BaseException:
+                    self._give_up(job)
+                    raise
+                job.awake.clear()
+            if job.leads:
+                self._lead()
         if job.error is not None:
             raise job.error
         return job.result
+
+    def _lead(self) -> None:
+        """Commit what waits, and hand over to the next who waits; those whose share was not done try again."""
+        deadline = time.monotonic() + LINGER
+        while len(self._waiting) < self._last and time.monotonic() < deadline:
+            time.sleep(LINGER / 8)  # those who shared the last transaction are about to come back
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+        self._last = len(group)
+        try:
+            self._commit_each(group)
+        finally:
+            with self._lock:
+                following = self._hand_over()
+            for job in (*group, *following):
+                job.awake.set()
+
+    def _hand_over(self) -> list[_Job]:
+        """Let the next call that waits lead; returns it, to be woken.  The lock is held."""
+        self._busy = bool(self._waiting)
+        if not self._waiting:
+            return []
+        self._waiting[0].leads = True
+        return [self._waiting[0]]
+
+    def _give_up(self, job: _Job) -> None:
+        """Take a call back whose thread was interrupted; nobody may wait for it to lead."""
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+            for following in self._hand_over() if job.leads else ():
+                following.awake.set()
 
     def _commit_each(self, group: list[_Job]) -> None:
         """Commit jobs together; where the server refuses that, one by one, so that each gets its own answer."""
