@@ -78,6 +78,10 @@ _FLAGS = (
 )  # fmt: skip
 
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Servers that outlive the call that started them; Python would complain of a process that nobody holds."""
+
+
 class ServerError(GmemError):
     """The server could not be fetched, started or stopped; the message says what to mend."""
 
@@ -103,13 +107,16 @@ class Server:
     pid: int
 
 
-def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER, name: str = NAME) -> Server:
+def start(
+    version: str = DEFAULT_VERSION, folder: Path = FOLDER, name: str = NAME, ports: tuple[int, int] | None = None
+) -> Server:
     """Fetch a server if need be, start it, and wait until it answers.
 
     Args:
         version: Of Neo4j, as Maven knows it.
         folder: Where the jars and the data are kept.
         name: Which server; each has its own data for each version.
+        ports: For programs and for people; None for two that are free.
 
     Raises:
         ServerError: Maven or a fitting Java is missing, or the server does not come up.
@@ -130,7 +137,7 @@ def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER, name: str = NAM
               "dbms", "set-initial-password", password], _environment(home))  # fmt: skip
         password_file.touch(mode=0o600)
         password_file.write_text(password, encoding="utf-8")
-    bolt, http = _free_ports(2)
+    bolt, http = ports or _free_ports()
     conf = _CONF.format(bolt=bolt, http=http) + ("" if version.startswith("5.") else _CONF_2026)
     (home / "conf" / "neo4j.conf").write_text(conf, encoding="utf-8")
     main = "CommunityEntryPoint" if version.startswith("5.") else "Neo4jCommunity"
@@ -143,6 +150,7 @@ def start(version: str = DEFAULT_VERSION, folder: Path = FOLDER, name: str = NAM
             stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=_environment(home),
             start_new_session=True,
         )  # fmt: skip
+    _STARTED.append(process)
     server = Server(
         version, f"neo4j://127.0.0.1:{bolt}", f"http://127.0.0.1:{http}/browser/", "neo4j",
         password_file.read_text(encoding="utf-8"), process.pid,
@@ -251,15 +259,11 @@ def _java_version(java: str) -> int:
     return int(first) if first.isdigit() else 0
 
 
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for s in held:
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as two:
+        for s in (one, two):
             s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in held]
-    finally:
-        for s in held:
-            s.close()
+        return one.getsockname()[1], two.getsockname()[1]
 
 
 def _alive(pid: int) -> bool:
@@ -284,23 +288,20 @@ def _wait(server: Server, process: subprocess.Popen[bytes], home: Path) -> None:
 
     deadline = time.monotonic() + PATIENCE
     auth = (server.user, server.password)
-    # Not by way of a routing table, which the driver would complain about for as long as there is none.
-    with neo4j.GraphDatabase.driver(
-        server.uri.replace("neo4j:", "bolt:"), auth=auth, telemetry_disabled=True
-    ) as driver:
-        while True:
-            if process.poll() is not None:
-                tail = (home / "logs" / "console.log").read_text(encoding="utf-8", errors="replace")[-2000:]
-                raise ServerError(f"Neo4j {server.version} ended with code {process.returncode}: {tail}")
-            try:
-                driver.verify_connectivity()
-                return
-            except (DriverError, Neo4jError) as error:
-                if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"Neo4j {server.version} does not answer after {PATIENCE:g} s: {error}"
-                    ) from error
-            time.sleep(0.25)
+    # The direct way first: the driver complains of each routing table that it does not get.
+    for uri in (server.uri.replace("neo4j:", "bolt:"), server.uri):
+        with neo4j.GraphDatabase.driver(uri, auth=auth, telemetry_disabled=True) as driver:
+            while True:
+                if process.poll() is not None:
+                    tail = (home / "logs" / "console.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+                    raise ServerError(f"Neo4j {server.version} ended with code {process.returncode}: {tail}")
+                try:
+                    driver.verify_connectivity()
+                    break
+                except (DriverError, Neo4jError) as error:
+                    if time.monotonic() > deadline:
+                        raise ServerError(f"Neo4j {server.version} gives no answer in {PATIENCE:g} s") from error
+                time.sleep(0.25)
 
 
 def _started_or_found(given: argparse.Namespace) -> Server | None:
