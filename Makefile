@@ -47,7 +47,11 @@ neo4j-stop: $(VENV)/ready  ## stop it
 test-neo4j: $(VENV)/ready  ## the Neo4j store on a real server of each version
 ifeq ($(GMEM_NEO4J_URI),)
 	@for version in $(NEO4J_VERSIONS); do \
-	  $(NEO4J) stop --name test && $(NEO4J) start --name test --version $$version || exit 1; \
+	  $(NEO4J) stop --name test; \
+	  if ! $(NEO4J) start --name test --version $$version; then \
+	    [ -z "$$CI" ] || exit 1; \
+	    echo "Neo4j $$version is not tested here: no server could be started (see above)"; continue; \
+	  fi; \
 	  $(PYTEST) -m neo4j; code=$$?; \
 	  $(NEO4J) stop --name test; [ $$code = 0 ] || exit $$code; \
 	done
