@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,4 +63,3 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     manager.execute()
     shown = str([o for c in notebook.cells if c.cell_type == "code" for o in c.outputs])
     assert "<gmem-memory" in shown and "image/png" in shown and "verdict" in shown
-    assert sys.executable  # the kernel is the one of this environment, see its spec
