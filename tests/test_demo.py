@@ -58,7 +58,7 @@ def test_each_line_is_tied_to_what_it_builds_on(memory: gmem.Memory) -> None:
     assert {act: answer.seq for act, answer in answers(said).items()} == {4: 6}
     assert said[4].content == "take nest" and said[6].content and said[6].reward == 5.0
     assert [u.to for u in said[:3]] == [("actor",), ("critic",), ("actor",)]
-    assert said[3].role == "actor"
+    assert said[3].role == "actor" and said[5].to == said[2].to  # a verdict is said to the actor either way
 
 
 def results(scores: dict[str, list[int]]) -> Results:
@@ -125,7 +125,7 @@ def test_the_quick_demo(tmp_path: Path) -> None:
         assert 0 <= row["solved"] <= games and 0 <= row["score"] <= row["best"] <= 100
         assert (row["memory_tokens"] > 0) is (condition != NONE)
     assert list(found["by_type"]) == list(QUICK_TYPES)
-    # 100 against 25 at most in each run that was seen; the game draws lots, so a loss or two must not count.
+    # 100 against 21 at most in eight of eight runs; the game draws lots, so a loss or two must not count.
     assert rows[GMEM]["score"] > rows[NONE]["score"] + 20
     assert rows[GMEM]["score"] > rows[WRONG]["score"] + 20
     assert found["experience"]["expert_score"] > found["experience"]["novice_score"]

@@ -15,7 +15,7 @@ class Recorder:
     A plan builds on what the world said last, a command on the plan and on what the world or the
     critic said last, a verdict on the command, and the world's answer on command and verdict.
     A command that the critic vetoed was never carried out, so it is kept as talk, not as a deed;
-    it waits for the verdict.
+    it waits for the verdict. A verdict is said to the actor, whichever way it goes.
 
     Args:
         run: The run to record into.
@@ -47,7 +47,7 @@ class Recorder:
         seq = self._run.say(
             line.agent,
             content or "(nothing to be seen)",
-            to=line.to,
+            to="actor" if line.agent == "critic" else line.to,
             kind=kind,
             reward=line.reward or None,
             inspired_by=sorted({u for u in (*upstream, self._last) if u is not None}),

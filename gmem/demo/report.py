@@ -42,11 +42,13 @@ QUERY_WIDTH = 200
 
 
 def lessons(memory: Memory, count: int = 3) -> list[Lesson]:
-    """Give the lessons that chance explains least, as recalls of the latest tasks would deliver them."""
+    """Give the lessons that chance explains least, with the proofs nearest to one of the latest tasks."""
     found: dict[str, Lesson] = {}
     for task in memory.tasks(limit=40):
         for lesson in memory.recall(task.query, insights=20).lessons:
-            found.setdefault(lesson.insight.id, lesson)
+            known = found.setdefault(lesson.insight.id, lesson)
+            if lesson.weight > known.weight:
+                found[lesson.insight.id] = lesson
     return sorted(found.values(), key=lambda x: (_chance(x), x.insight.id))[:count]
 
 
@@ -153,7 +155,7 @@ def show(console: Console, results: Results, memory: Memory, drawn: Path, second
         )  # fmt: skip
     console.print(table)
     say(f"{READING} {TEAM}", style="dim")
-    say("\nWhat it learned, and runs that prove it", style="bold")
+    say("\nWhat it learned (* stands for any thing), and runs that prove it", style="bold")
     for lesson in found["lessons"]:
         say(f"  {lesson['text']}")
         for proof in lesson["proofs"]:

@@ -58,8 +58,9 @@ def profile(task: Task, interaction: Interaction) -> Profile:
                 first.setdefault(kind, u.seq)
                 last[kind] = u.seq
                 doers.setdefault(kind, set()).add(role)
-        elif u.kind in ("message", "handoff"):
-            talk |= {(role, other) for name in u.to if (other := task.agents.get(name, name)) != role}
+        # A deed may be put to an agent as a word is; addressed to anything else it is not talk.
+        heard = u.to if u.kind in ("message", "handoff") else [name for name in u.to if name in task.agents]
+        talk |= {(role, other) for name in heard if (other := task.agents.get(name, name)) != role}
     return Profile(
         first, last, {k: frozenset(v) for k, v in doers.items()}, frozenset(talk),
         frozenset(speakers), speakers[-1] if speakers else "",
