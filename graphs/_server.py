@@ -225,7 +225,7 @@ class Server:
         if format == LOADING:
             raise StoreCorrupt(
                 f"{self.address.location} holds a part of a memory: a copy to it is under way, or broke off; if so, "
-                "empty the database (MATCH (n) DETACH DELETE n) and copy again"
+                "empty the database (docs/neo4j.md says how) and copy again"
             )
         if format is not None and format != FORMAT:
             raise StoreVersionError(
