@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q
 .PHONY: help demo test lint types cypher-linter pytest words-only neo4j neo4j-stop test-neo4j sentence-transformers bench format clean
 
 help:  ## show this
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready  ## a real team plays ScienceWorld without and with memory (a few minutes)
 	$(BIN)/gmem demo
