@@ -16,9 +16,11 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
+from gmem import Memory
 from gmem.embed import Embedder, resolve
 
 OBJECTS = (
@@ -176,6 +178,28 @@ def dense_rankings(embedder: Embedder) -> list[list[str]]:
         [tasks[index].kind for index in np.argsort(-(matrix @ embedder.query(query.text)), kind="stable")]
         for query in queries()
     ]
+
+
+def recall_rankings(embedder: Embedder | None, folder: Path) -> list[list[str]]:
+    """Rank the stored tasks for each query as `Memory.recall` does, with words and, if given, vectors.
+
+    Args:
+        embedder: Makes the vectors; None for words only.
+        folder: Where to put the memory.
+
+    Returns:
+        For each of `queries`, the kinds of the recalled tasks, best first.
+    """
+    rankings = []
+    with Memory(folder / "rows.gmem", embedder=embedder or "none") as memory:
+        for number, row in enumerate(stored()):
+            with memory.task(row.text, run_id=f"task-{number}", metadata={"kind": row.kind}) as run:
+                run.say("agent", f"Done: {row.text}")
+                run.resolve()
+        for query in queries():
+            recall = memory.recall(query.text, seeds=5, cases=5, min_relevance=0.0, budget=10_000)
+            rankings.append([case.task.metadata["kind"] for case in recall.solved])
+    return rankings
 
 
 @dataclass(frozen=True)

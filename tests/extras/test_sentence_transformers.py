@@ -157,3 +157,20 @@ def test_the_same_rows_with_minilm_and_static(minilm: Embedder, bench: Any) -> N
         assert quality.top5 > 0.7  # chance is 0.125
     assert by_minilm.other_words >= 0.95
     assert by_static.other_words >= 0.75
+
+
+def test_recall_on_the_same_rows_with_minilm_static_and_words_only(
+    minilm: Embedder, bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `Memory.recall` makes of each: vectors join the words, they do not replace them."""
+    found = {}
+    for name, embedder in (("words only", None), ("static", resolve("static")), ("MiniLM", minilm)):
+        folder = tmp_path / name
+        folder.mkdir()
+        found[name] = bench.quality(bench.recall_rankings(embedder, folder))
+    with capsys.disabled():
+        for name, quality in found.items():
+            print(f"\n{name:10} {quality}", end="")
+    assert all(quality.same_words >= 0.9 for quality in found.values())
+    assert found["MiniLM"].other_words > found["words only"].other_words
+    assert found["static"].other_words > found["words only"].other_words
