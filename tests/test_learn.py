@@ -174,7 +174,10 @@ def test_a_run_shows_each_of_its_patterns_and_a_lesson_applies_only_where_it_can
 
 def test_a_deed_that_is_put_to_an_agent_counts_as_talk() -> None:
     task = Task("t", "blue", "q", agents={"a": "cook", "b": "critic"})
-    run = tuple(Utterance(i, "a", "cook", "action", "salt leek", (to,)) for i, to in enumerate(("b", "pot")))
+    run = (
+        Utterance(0, "a", "cook", "action", "salt leek", ("b",)),
+        Utterance(1, "a", "cook", "action", "go", ("pot",)),
+    )
     assert profile(task, Interaction("t", run)).talk == {("cook", "critic")}
 
 

@@ -137,6 +137,27 @@ def test_a_long_case_is_cut_where_it_matters_least(words: gmem.Memory) -> None:
     assert "steps left out)" in text
 
 
+def test_a_case_without_room_is_told_in_brief_before_steps_are_left_out(words: gmem.Memory) -> None:
+    with words.task("Find the silver key") as run:
+        for i in range(10):
+            run.act("bob", f"look under stone {i}", f"Dust of kind {i}. " + "It is very fine dust. " * 8)
+        run.resolve()
+    text = words.recall("Find the silver key", budget=450).text
+    assert all(f"look under stone {i} " in text for i in range(10)) and "left out" not in text
+
+
+def test_the_best_case_is_told_whole_where_several_would_be_cut(words: gmem.Memory) -> None:
+    for key in ("silver key", "golden key", "rusty key"):
+        with words.task(f"Find the {key}") as run:
+            for i in range(20):
+                run.act("bob", f"look under {key} stone {i}", f"Nothing but dust of kind {i} under the {key} stone.")
+            run.resolve()
+    recall = words.recall("Find the silver key", budget=1000)
+    lengths = [len(case.steps) for case in recall.solved]
+    assert recall.solved[0].task.query == "Find the silver key"
+    assert lengths[0] == 40 > max(lengths[1:])
+
+
 def test_unverified_runs_are_marked_and_weigh_less(words: gmem.Memory) -> None:
     play(words, "leek", resolved=None)
     sure = play(words, "leek", (*GOOD, "taste {0}"))
