@@ -5,7 +5,7 @@ it finds as `Trace`s, or as `Refused` with the reason; `import_files` records th
 same API that a live run uses.
 """
 
-from gmem.importers.reading import FORMATS, detect
+from gmem.importers.formats import FORMATS, detect
 from gmem.importers.record import FileReport, ImportReport, import_files
 from gmem.importers.trace import Refused, Said, Trace
 

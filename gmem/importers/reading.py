@@ -17,9 +17,8 @@ from typing import IO, Any
 
 from gmem.errors import InvalidInput
 
-__all__ = ["FORMATS", "LARGEST", "Watch", "detect", "documents", "expand", "lines", "load", "unwatched"]
+__all__ = ["LARGEST", "Watch", "documents", "expand", "is_tar", "lines", "load", "unwatched"]
 
-FORMATS = ("jsonl", "whowhen", "ag2")
 LARGEST = 64 << 20
 """Most bytes of one line or document."""
 LARGEST_HEADER = 1 << 20
@@ -89,7 +88,7 @@ def documents(path: Path, watch: Watch = unwatched) -> Iterator[tuple[str, bytes
     Returns:
         (place, content) in order; in place of a document that cannot be read, the reason.
     """
-    if not _is_tar(path):
+    if not is_tar(path):
         with _opened(path) as (content, raw):
             try:
                 body: bytes | InvalidInput = content.read(LARGEST + 1)
@@ -129,7 +128,8 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def _is_tar(path: Path) -> bool:
+def is_tar(path: Path) -> bool:
+    """Tell whether a file is a tar archive, packed or not, by what it holds and what it is called."""
     with _opened(path) as (content, _):
         try:
             head = content.read(512)
@@ -154,39 +154,3 @@ def load(body: bytes | InvalidInput) -> Any:
         raise InvalidInput("nested too deeply") from None
     except ValueError as error:
         raise InvalidInput(f"not JSON ({error})") from None
-
-
-def detect(path: Path) -> str:
-    """Tell which format a file holds, by looking into it.
-
-    Raises:
-        InvalidInput: It is none that can be imported, or cannot be opened.
-    """
-    from gmem.importers import ag2, jsonl, whowhen
-
-    if not _is_tar(path):
-        first = next(((n, line) for n, line in lines(path) if isinstance(line, InvalidInput) or line.strip()), None)
-        if first is None:
-            raise InvalidInput("the file is empty")
-        try:
-            one = load(first[1])
-        except InvalidInput:
-            one = None
-        if jsonl.looks(one) or (not isinstance(one, list) and _named_jsonl(path) and not ag2.looks(one)):
-            return "jsonl"
-    found, why = None, ""
-    try:
-        found = next((load(body) for _, body in documents(path)), None)
-    except InvalidInput as error:
-        why = f"; it is {error}" if str(error).startswith("not") else f"; {error}"
-    for name, looks in (("whowhen", whowhen.looks), ("ag2", ag2.looks)):
-        if looks(found):
-            return name
-    raise InvalidInput(
-        "looks like none of the formats that gmem imports: gmem JSONL (one task a line), Who&When JSON "
-        f"(question, history, mistake_agent), AG2 or AutoGen chat JSON (messages with role or source){why}"
-    )
-
-
-def _named_jsonl(path: Path) -> bool:
-    return path.name.lower().endswith((".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"))

@@ -12,7 +12,8 @@ from typing import Any
 from gmem import ids
 from gmem.errors import InvalidInput, UnknownId
 from gmem.importers import ag2, jsonl, whowhen
-from gmem.importers.reading import FORMATS, Watch, detect, expand
+from gmem.importers.formats import FORMATS, detect
+from gmem.importers.reading import Watch, expand
 from gmem.importers.trace import Refused, Trace
 from gmem.memory import Memory
 from gmem.recall.lines import unfence
