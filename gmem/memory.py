@@ -205,23 +205,25 @@ class Memory:
 
     # --- recalling ------------------------------------------------------------------------------
 
-    def recall(self, query: str, role: str = "", **settings: Any) -> Recall:
+    def recall(self, query: str, role: str = "", *, run_id: str = "", **settings: Any) -> Recall:
         """Find what helps with a query.
 
         Args:
             query: What the team is asked.
             role: Role or agent to deliver to; '' for everybody.
+            run_id: The run that asks, if there is one: its own task is left out, and its control
+                group is kept back.  Its ledger is written by `Run.note_recall`.
             **settings: Any field of `RecallSettings`, such as `budget=800`.
 
         Returns:
             Lessons and cases, best first, with `text` for a prompt; empty (and false) if nothing in
             memory is like the query.
         """
-        return run(self._engine.recall(query, role, **settings))
+        return run(self._engine.recall(query, role, run_id=run_id, **settings))
 
-    async def arecall(self, query: str, role: str = "", **settings: Any) -> Recall:
+    async def arecall(self, query: str, role: str = "", *, run_id: str = "", **settings: Any) -> Recall:
         """Await `recall`."""
-        return await arun(self._engine.recall(query, role, **settings))
+        return await arun(self._engine.recall(query, role, run_id=run_id, **settings))
 
     # --- looking --------------------------------------------------------------------------------
 

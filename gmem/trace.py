@@ -191,6 +191,14 @@ class Run:
         """Record that an agent handed the task over; returns the number of the utterance."""
         return self.say(agent, text or f"hands over to {to}", to=to, inspired_by=inspired_by, kind="handoff")
 
+    def join(self, agent: str, role: str) -> None:
+        """Name the role of an agent that was not named when the run began."""
+        checks.name(agent, "agent")
+        checks.name(role, "role")
+        with self._transcript.lock:
+            self._open()
+            self._transcript.agents[agent] = role
+
     def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
         """Add to what the run cost the team: tokens and model calls."""
         more = (checks.number(tokens, "tokens"), checks.number(calls, "calls"))
@@ -269,17 +277,17 @@ class Run:
         with self._transcript.lock:
             self._open()
             self._transcript.delivered(recall.text)
-            self._events.append(
-                RecallEvent(
-                    recall.id,
-                    self.id,
-                    recall.role,
-                    recall.shown,
-                    recall.withheld,
-                    recall.tokens,
-                    self._clock(),
-                )
-            )
+            self.given(RecallEvent(
+                recall.id, self.id, recall.role, recall.shown, recall.withheld, recall.tokens, self._clock()
+            ))  # fmt: skip
+
+    def given(self, event: RecallEvent) -> None:
+        """Put an entry in the ledger of a run that is recorded afterwards."""
+        if event.task_id != self.id:
+            raise InvalidInput(f"the recall {event.id} was given to run {event.task_id}, not to {self.id}")
+        with self._transcript.lock:
+            self._open()
+            self._events.append(event)
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -311,6 +319,21 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await arun(self._leave(error))
+
+    def recording(self) -> Recording:
+        """Give the run as it would be stored if it ended now."""
+        with self._transcript.lock:
+            d = self._draft
+            started, ended = self._span or (self._started, self._clock())
+            cost = replace(d.cost, seconds=round(max(0.0, ended - started), 3))
+            task = Task(
+                id=self.id, team=self._team, query=self.query, context=self._context,
+                outcome=d.outcome, score=d.score, reason=d.reason, feedback=d.feedback, error=d.error,
+                blame=d.blame, agents=dict(self._transcript.agents), cost=cost,
+                source=self._source, trust=self._trust, started=started, ended=ended,
+                length=len(self._transcript), metadata=self._metadata,
+            )  # fmt: skip
+            return Recording(task, self._transcript.utterances, tuple(self._events))
 
     # --- inner workings -------------------------------------------------------------------------
 
@@ -375,17 +398,7 @@ class Run:
             if self._closed:
                 raise RunClosed(f"run {self.id} was closed before; memory.feedback({self.id!r}, ...) adds to it")
             self._closed = True
-            d = self._draft
-            started, ended = self._span or (self._started, self._clock())
-            cost = replace(d.cost, seconds=round(max(0.0, ended - started), 3))
-            task = Task(
-                id=self.id, team=self._team, query=self.query, context=self._context,
-                outcome=d.outcome, score=d.score, reason=d.reason, feedback=d.feedback, error=d.error,
-                blame=d.blame, agents=self._transcript.agents, cost=cost,
-                source=self._source, trust=self._trust, started=started, ended=ended,
-                length=len(self._transcript), metadata=self._metadata,
-            )  # fmt: skip
-            recording = Recording(task, self._transcript.utterances, tuple(self._events))
+            recording = self.recording()
         try:
             self._result = yield from self._finish(recording)
         except BaseException:

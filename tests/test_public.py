@@ -33,7 +33,9 @@ LAYERS = [
     ["trace"],
     ["engine"],
     ["memory"],
-    ["export", "migrate", "importers", "adapters", "testing"],
+    ["export", "migrate", "importers", "testing"],
+    ["spool"],
+    ["adapters"],
     ["demo", "cli", "__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -29,13 +29,17 @@ def recall(query: str, role: str, budget: int | None) -> None:
     gmem recall "refund order 17" --role checker --budget 800
     """
     with base.memory() as memory:
-        found = memory.recall(query, role, **({} if budget is None else {"budget": budget}))
+        found = memory.recall(query, role, **_within(budget))
     if base.as_json():
         base.emit(found.to_dict())
     elif found:
         click.echo(found.text)
     else:
         base.say("Nothing in memory is like this query.")
+
+
+def _within(budget: int | None) -> dict[str, Any]:
+    return {} if budget is None else {"budget": budget}
 
 
 @click.command(short_help="Why a recall delivers just that, or why an insight is believed.")
@@ -55,7 +59,7 @@ def explain(query: str, role: str, budget: int | None) -> None:
             _show_insight(store, base.find(store, query, "insight"))
         return
     with base.memory() as memory:
-        found = memory.recall(query, role, **({} if budget is None else {"budget": budget})).explain()
+        found = memory.recall(query, role, **_within(budget)).explain()
     if base.as_json():
         base.emit(found.to_dict())
     elif found.rows:

@@ -6,7 +6,7 @@ same API that a live run uses.
 """
 
 from gmem.importers.formats import FORMATS, detect
-from gmem.importers.record import FileReport, ImportReport, import_files
+from gmem.importers.record import FileReport, ImportReport, import_files, replay
 from gmem.importers.trace import Refused, Said, Trace
 
-__all__ = ["FORMATS", "FileReport", "ImportReport", "Refused", "Said", "Trace", "detect", "import_files"]
+__all__ = ["FORMATS", "FileReport", "ImportReport", "Refused", "Said", "Trace", "detect", "import_files", "replay"]

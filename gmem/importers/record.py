@@ -16,10 +16,11 @@ from gmem.importers.formats import FORMATS, detect
 from gmem.importers.reading import Watch, expand
 from gmem.importers.trace import Refused, Trace
 from gmem.memory import Memory
+from gmem.model import RecallEvent
 from gmem.recall.lines import unfence
 from gmem.trace import Run
 
-__all__ = ["FileReport", "ImportReport", "import_files"]
+__all__ = ["FileReport", "ImportReport", "import_files", "replay"]
 
 Progress = Callable[[int, int, int], None]
 """Called with bytes read, bytes in all, and tasks seen."""
@@ -167,7 +168,7 @@ def _take(memory: Memory, found: Trace | Refused, source: str, report: FileRepor
         report.refused.append(found)
         return
     try:
-        run = _run(memory, found, source)
+        run = replay(memory, found, source)
         if _stored(memory, run.id, found):
             report.present += 1
             return
@@ -180,8 +181,18 @@ def _take(memory: Memory, found: Trace | Refused, source: str, report: FileRepor
     report.left_out.update(found.left_out)
 
 
-def _run(memory: Memory, found: Trace, source: str) -> Run:
-    """Record a trace; nothing is stored before the run is closed."""
+def replay(memory: Memory, found: Trace, source: str = "", recalls: Sequence[RecallEvent] = ()) -> Run:
+    """Record a trace; nothing is stored before the run is closed.
+
+    Args:
+        memory: Where it is to be stored.
+        found: The trace.
+        source: Name to store as the source, instead of the one in the trace.
+        recalls: What the run had been given by this memory.
+
+    Raises:
+        InvalidInput: Something in it cannot be stored.
+    """
     own = bool(found.task_id) and not source
     name = found.source if own else f"import:{source or found.source}"
     run = memory.task(
@@ -193,6 +204,8 @@ def _run(memory: Memory, found: Trace, source: str) -> Run:
             s.agent, s.text, to=s.to or None, inspired_by=s.upstream, kind=s.kind, reward=s.reward,
             role=s.role or None, time=s.time, echo=s.echo,
         )  # fmt: skip
+    for event in recalls:
+        run.given(event)
     run.spent(tokens=found.tokens, calls=found.calls)
     run.happened(started=found.started, ended=found.ended, error=found.error)
     run.judge(

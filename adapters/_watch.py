@@ -1,0 +1,280 @@
+"""One run of somebody's team, as seen from outside.
+
+No method of a `Watch` raises: whatever goes wrong in gmem is logged, once a run as a warning, and the
+team goes on as if there were no memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from inspect import isawaitable, iscoroutine
+from typing import TYPE_CHECKING, Any, Literal
+
+from gmem.adapters._texts import named, storable
+from gmem.adapters._verdict import Verdict, verdict
+from gmem.model import Kind, Task
+from gmem.trace import Run
+
+if TYPE_CHECKING:
+    from gmem.adapters._attachment import Attachment
+
+__all__ = ["Status", "Watch", "current"]
+
+log = logging.getLogger("gmem")
+Status = Literal["completed", "failed", "cancelled", "interrupted"]
+"""How a framework says that a run ended; whether the task was resolved is for a judge."""
+
+current: ContextVar[Watch | None] = ContextVar("gmem_watch", default=None)
+"""The run that the code at hand belongs to; parallel runs each see their own."""
+
+
+class Watch:
+    """Records one run, and gives its agents what the memory knows.
+
+    The adapter names each thing that it sees by a key of its own (the framework's message id, mostly)
+    and says by which keys it was inspired; keys that belong to no recorded utterance are passed over.
+    Safe to use from several threads.
+
+    Args:
+        attachment: What the team is attached by.
+        run: The run to record into; None if there could be none.
+    """
+
+    def __init__(self, attachment: Attachment, run: Run | None) -> None:
+        self.attachment = attachment
+        self.run = run
+        self._numbers: dict[Hashable, int] = {}
+        self._notes: dict[str, str] = {}
+        self._began = time.time()
+        self._warned = False
+        self._ended = run is None
+        self._lock = threading.RLock()
+
+    @property
+    def id(self) -> str:
+        """Id that the task has, or will have, in the memory; '' if nothing is recorded."""
+        return self.run.id if self.run is not None else ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended; what is said after that is not recorded."""
+        return self._ended
+
+    def knows(self, key: Hashable) -> bool:
+        """Tell whether an utterance of this run has that key."""
+        return key in self._numbers
+
+    # --- what the team does ---------------------------------------------------------------------
+
+    def heard(
+        self, key: Hashable, agent: str, text: str, *, upstream: Iterable[Hashable] = (), kind: Kind = "message",
+        to: Iterable[str] = (), reward: float | None = None,
+    ) -> None:  # fmt: skip
+        """Record that an agent said something; a key that is known already is passed over.
+
+        Args:
+            key: The adapter's name for it.
+            agent: Who.
+            text: What; clipped if it is too long to be stored.
+            upstream: Keys of what it was inspired by.
+            kind: What sort of utterance it is.
+            to: Whom it was addressed to; nobody for everybody.
+            reward: What an environment gave for it.
+        """
+        with self._recording(key) as run:
+            if run is not None:
+                self._numbers[key] = run.say(
+                    named(agent), storable(text), kind=kind, to=[named(t) for t in to],
+                    inspired_by=self._seqs(upstream), role=self._role(agent), reward=reward,
+                )  # fmt: skip
+
+    def used(
+        self, key: Hashable, agent: str, tool: str, arguments: str, result: str | None, *,
+        upstream: Iterable[Hashable] = (),
+    ) -> None:  # fmt: skip
+        """Record the call of a tool and, if there is one, its result; `key` names the last of the two."""
+        with self._recording(key) as run:
+            if run is not None:
+                # An agent that only calls tools has a role as well.
+                run.join(named(agent), self._role(agent))
+                self._numbers[key] = run.tool(
+                    named(agent), named(tool), storable(arguments, empty=""),
+                    None if result is None else storable(result), inspired_by=self._seqs(upstream),
+                )  # fmt: skip
+
+    def alias(self, key: Hashable, known: Hashable) -> None:
+        """Let a further key name what another one names."""
+        with self._lock:
+            if known in self._numbers:
+                self._numbers.setdefault(key, self._numbers[known])
+
+    def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
+        """Add to what the run cost the team: tokens and model calls."""
+        with self._guard("counting the cost"), self._lock:
+            if self.run is not None and not self._ended:
+                self.run.spent(tokens=tokens, calls=calls)
+
+    # --- what helps it --------------------------------------------------------------------------
+
+    def help(self, agent: str) -> str:
+        """Give what the memory knows for an agent's role, as one fenced text; '' if nothing.
+
+        It is recalled once a run for each role, and the same text is given at each further turn.
+        """
+        role = self._role(agent)
+        if self._resting(role):
+            return self._notes.get(role, "")
+        run = self.run
+        assert run is not None
+        with self._guard("recall"):
+            ask = self.attachment.memory.recall
+            found = self.attachment.patiently(
+                lambda: ask(run.query, role, run_id=run.id, budget=self.attachment.budget)
+            )  # fmt: skip
+            run.note_recall(found)
+            self._notes[role] = found.text
+        return self._noted(role)
+
+    async def ahelp(self, agent: str) -> str:
+        """Await `help`."""
+        import asyncio
+
+        role = self._role(agent)
+        if self._resting(role):
+            return self._notes.get(role, "")
+        run = self.run
+        assert run is not None
+        with self._guard("recall"):
+            ask = self.attachment.memory.arecall(run.query, role, run_id=run.id, budget=self.attachment.budget)
+            found = await asyncio.wait_for(ask, self.attachment.patience)
+            run.note_recall(found)
+            self._notes[role] = found.text
+        return self._noted(role)
+
+    def _resting(self, role: str) -> bool:
+        return role in self._notes or self._ended or self.attachment.resting()
+
+    def _noted(self, role: str) -> str:
+        if role not in self._notes:  # the recall failed: nobody waits for it again in this run
+            self.attachment.rest()
+            self._notes[role] = ""
+        return self._notes[role]
+
+    # --- what came of it ------------------------------------------------------------------------
+
+    def finish(self, status: Status, result: object = None, error: BaseException | str | None = None) -> None:
+        """End the run: have it judged, store it, and learn from it if its outcome is known.
+
+        Args:
+            status: How it ended.
+            result: What the team gave back, for the judge.
+            error: The exception that ended it.
+        """
+        if self._end():
+            with self._guard("judging the run"):
+                said = self._judged(status, result)
+                if isawaitable(said):
+                    if iscoroutine(said):
+                        said.close()
+                    log.warning("gmem: the judge must be awaited, and this run is not; its outcome stays unknown")
+                    said = None
+                self._decide(status, said, error)
+            self._store()
+
+    async def afinish(self, status: Status, result: object = None, error: BaseException | str | None = None) -> None:
+        """Await `finish`; if the waiting is cancelled, the run is stored all the same."""
+        import asyncio
+
+        if self._end():
+            try:
+                with self._guard("judging the run"):
+                    said = self._judged(status, result)
+                    self._decide(status, await said if isawaitable(said) else said, error)
+            finally:
+                await self.attachment.shielded(asyncio.to_thread(self._store))
+
+    def pause(self) -> None:
+        """Put the run aside as it stands: kept on disk, and open for more if it is resumed."""
+        if self.run is not None and not self._ended:
+            with self._guard("putting the run aside"):
+                self.attachment.spool.keep(self.run.recording())
+
+    # --- inner workings -------------------------------------------------------------------------
+
+    def _end(self) -> bool:
+        with self._lock:
+            first, self._ended = not self._ended, True
+            return first
+
+    def _judged(self, status: Status, result: object) -> Any:
+        judge = self.attachment.judge
+        return judge(result) if judge is not None and status == "completed" else None
+
+    def _decide(self, status: Status, said: object, error: BaseException | str | None) -> None:
+        assert self.run is not None
+        told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error or ""
+        if not told and status != "completed":
+            told = status
+        self.run.happened(
+            started=self._began, ended=max(self._began, time.time()), error=storable(told, 2000, empty="")
+        )  # fmt: skip
+        if status == "failed" and self.attachment.errors_fail:
+            said = Verdict("failed", reason=storable(told, 2000))
+        v = verdict(said)
+        self.run.judge(v.outcome, score=v.score, reason=v.reason, feedback=v.feedback)
+
+    def _store(self) -> Task | None:
+        run, spool = self.run, self.attachment.spool
+        assert run is not None
+        stored: Task | None = None
+        with self._guard("storing the run"):
+            try:
+                stored = run.close()
+            except BaseException as error:
+                log.debug("gmem: run %s could not be stored", run.id, exc_info=error)
+                spool.keep(run.recording())
+                self._warn(
+                    f"the run could not be stored ({_told(error)}); it waits in {spool.folder} and is stored "
+                    "and learned from when the store is back"
+                )
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                spool.drop(run.id)
+        self.attachment.settled(stored)
+        return stored
+
+    @contextmanager
+    def _recording(self, key: Hashable) -> Iterator[Run | None]:
+        """Give the run to record under a key; None if there is nothing to record it in, or it is there."""
+        with self._guard("recording a message"), self._lock:
+            yield None if self.run is None or self._ended or key in self._numbers else self.run
+
+    def _seqs(self, keys: Iterable[Hashable]) -> list[int]:
+        return sorted({self._numbers[k] for k in keys if k in self._numbers})
+
+    def _role(self, agent: str) -> str:
+        return named(self.attachment.roles.get(agent) or agent)
+
+    @contextmanager
+    def _guard(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            log.debug("gmem: %s failed", what, exc_info=error)
+            self._warn(f"{what} failed ({_told(error)}); the team goes on without it")
+
+    def _warn(self, what: str) -> None:
+        """Say once a run that the memory is of no help; further troubles of it are logged as details."""
+        say = log.debug if self._warned else log.warning
+        self._warned = True
+        say("gmem: %s", what)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
