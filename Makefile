@@ -69,14 +69,14 @@ else
 endif
 
 bench: $(VENV)/ready  ## the figures of the README, measured here (minutes)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --out bench-output
 
 format: $(VENV)/ready  ## put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(ST_VENV) .neo4j tests/cypher/node_modules build dist *.egg-info demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ST_VENV) .neo4j tests/cypher/node_modules build dist *.egg-info demo-output bench-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

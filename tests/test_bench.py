@@ -14,15 +14,18 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 def test_bench_measures_and_writes_json(tmp_path: Path) -> None:
-    out = tmp_path / "figures.json"
+    out, folder = tmp_path / "figures.json", tmp_path / "out"
     topics = ["recall", "writes", "size", "opening", "importing"]
     subprocess.run(
-        [sys.executable, "-m", "tests.bench", *topics, "--tasks", "60", "--runs", "16", "--json", str(out)],
+        [sys.executable, "-m", "tests.bench", *topics, "--tasks", "60", "--runs", "16", "--json", str(out),
+         "--out", str(folder)],
         cwd=ROOT, check=True, capture_output=True, timeout=200,
     )  # fmt: skip
     found = json.loads(out.read_text(encoding="utf-8"))
     tables = {table["title"]: table["rows"] for topic in found["topics"] for table in topic["tables"]}
     assert [topic["topic"] for topic in found["topics"]] == topics
+    assert {p.stem.partition("-")[0] for p in folder.glob("*.json")} == set(topics)
+    assert {p.stem.partition("-")[0] for p in folder.glob("*.png")} >= {"recall", "writes", "size"}
     (recall,) = tables["Recall, without embedding the query"]
     assert recall["tasks"] == 60 and 0 < recall["recall p50 ms"] <= recall["p95 ms"]
     assert [row["tasks before"] for row in tables["Whole runs through Memory.task, learned from"]] == [0, 60]

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from . import embedding, importing, install, opening, recall, size, writes
 from .clock import load
+from .picture import draw
 from .report import Bench, Table
 
 TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
@@ -34,6 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write the figures of each topic there, as JSON and as pictures"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", default=os.environ.get("GMEM_BENCH_DATA"),
+        help="real traces for the topics that measure quality (also GMEM_BENCH_DATA); what lies where is said "
+        "by each of them",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="no memory of 100,000 tasks, fewer repetitions")
     parser.add_argument("--tasks", type=int, action="append", help="measure at this number of tasks instead")
     parser.add_argument("--runs", type=int, help="record, import and recall so many times for a figure")
@@ -58,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.runs:
             bench.recalls = bench.writes = options.runs
             bench.repeats = 1
+        bench.data, bench.quick = options.data, options.quick
         for name in options.topics or TOPICS:
             start, before = time.perf_counter(), load()
             tables = TOPICS[name](bench)
@@ -68,9 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{load():.2f} after\n", style="dim",
             )  # fmt: skip
             found.append({"topic": name, "load": [before, load()], "tables": [t.to_dict() for t in tables]})
+            if options.out:
+                options.out.mkdir(parents=True, exist_ok=True)
+                _write(options.out / f"{name}.json", {"machine": machine, **found[-1]})
+                for place, table in enumerate(tables, 1):
+                    draw(table, options.out / (f"{name}.png" if len(tables) == 1 else f"{name}-{place}.png"))
     if options.json:
-        text = json.dumps({"machine": machine, "topics": found}, indent=2, ensure_ascii=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        _write(options.json, {"machine": machine, "topics": found})
+
+
+def _write(path: Path, figures: object) -> None:
+    path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ class Table:
         columns: Heads, with units.
         rows: Figures, a row for each thing measured; None where there is none.
         notes: What a reader must know to judge them.
+        drawn: Columns that go into the picture; all that hold figures by default.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Figure]]
     notes: Sequence[str] = ()
+    drawn: Sequence[str] = ()
 
     def show(self, console: Console) -> None:
         """Print it."""
@@ -74,6 +76,8 @@ class Bench:
         recalls: Recalls timed at each size.
         writes: Runs recorded for each figure.
         repeats: Fresh processes for each figure that needs them.
+        data: Folder of real traces for the topics that measure quality; without it they say so.
+        quick: Whether to measure less, for a first look.
     """
 
     folder: Path
@@ -81,6 +85,8 @@ class Bench:
     recalls: int = 300
     writes: int = 400
     repeats: int = 5
+    data: Path | None = None
+    quick: bool = False
     _made: dict[int, Path] = field(default_factory=dict)
 
     def memory(self, count: int) -> Path:
