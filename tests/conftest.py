@@ -11,6 +11,8 @@ from typing import Any
 
 import hypothesis
 import pytest
+from cli_fixture import cli, place  # noqa: F401
+from contrasts import first, lost, mined, seen, won  # noqa: F401
 
 import gmem
 
