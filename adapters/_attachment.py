@@ -9,12 +9,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from gmem import checks
 from gmem.adapters._patches import Patches
+from gmem.adapters._said import Utterances
 from gmem.adapters._texts import storable
 from gmem.adapters._verdict import Judge
 from gmem.adapters._watch import Watch, current
@@ -49,6 +51,8 @@ class Attachment:
         errors_fail: Whether a run that an exception ended counts as failed; else its outcome is unknown.
         patience: Seconds that a team waits for a recall, before it goes on without.
         spool: Folder in which runs wait while the store is away.
+        utterances: Says what utterances a message of the team is, one building on the other, each a
+            `Said` or a plain tuple (agent, text, kind, reward, to); None for what the adapter makes of it.
 
     Raises:
         InvalidInput: An option makes no sense; nothing was attached.
@@ -57,12 +61,14 @@ class Attachment:
     def __init__(
         self, memory: Memory, *, source: str, judge: Judge | None = None, roles: Mapping[str, str] | None = None,
         budget: int = 1500, inject: Inject = "system", errors_fail: bool = False, patience: float = 5.0,
-        spool: Path | None = None,
+        spool: Path | None = None, utterances: Utterances | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(memory, Memory):
             raise InvalidInput(f"memory must be a gmem.Memory, not {type(memory).__name__} ({memory!r})")
         if judge is not None and not callable(judge):
             raise InvalidInput(f"judge must be a function of what the team gives back, not {judge!r}")
+        if utterances is not None and not callable(utterances):
+            raise InvalidInput(f"utterances must be a function of one message, not {utterances!r}")
         if inject not in get_args(Inject):
             raise InvalidInput(f"inject must be one of {', '.join(get_args(Inject))}, not {inject!r}")
         if isinstance(budget, bool) or not isinstance(budget, int) or budget < 0:
@@ -70,6 +76,7 @@ class Attachment:
         self.memory = memory
         self.source = checks.name(source, "source")
         self.judge = judge
+        self.utterances = utterances
         self.roles = checks.mapping(roles, "roles")
         self.budget = budget
         self.inject: Inject = inject
@@ -84,7 +91,7 @@ class Attachment:
         self._rest_until = 0.0
         self._lock = threading.Lock()
         atexit.register(self._leave_paused)
-        self.flush()
+        self._flush_aside()
 
     def __repr__(self) -> str:
         return f"<{self.source} team attached to {self.memory!r}{'' if self.attached else ', detached'}>"
@@ -143,6 +150,15 @@ class Attachment:
                         type(error).__name__, error)  # fmt: skip
             return 0
 
+    def _flush_aside(self) -> None:
+        """Store the runs that wait; in a thread if an event loop runs here, which must go on."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            threading.Thread(target=self.flush, name="gmem-flush", daemon=True).start()
+
     # --- a memory that is away ------------------------------------------------------------------
 
     def rest(self) -> None:
@@ -176,6 +192,36 @@ class Attachment:
         if not answer:
             raise TimeoutError(f"the memory did not answer within {self.patience:g} s")
         return answer[0]
+
+    async def apatiently(self, ask: Callable[[], T]) -> T:
+        """Await `patiently`; the event loop goes on meanwhile, and an answer that never comes holds up nobody."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(value: T | None, error: BaseException | None) -> None:
+            if answer.done():
+                return  # too late, or nobody waits any more
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(cast(T, value))
+
+        def work() -> None:
+            value: T | None = None
+            trouble: BaseException | None = None
+            try:
+                value = ask()
+            except BaseException as error:
+                trouble = error
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(settle, value, trouble)
+
+        # A thread of its own, and not the loop's executor: that one is waited for when the program ends.
+        threading.Thread(target=work, name="gmem-recall", daemon=True).start()
+        try:
+            return await asyncio.wait_for(answer, self.patience)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"the memory did not answer within {self.patience:g} s") from None
 
     async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something to its end, even if the waiting is cancelled."""

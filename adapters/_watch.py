@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, Literal
 
+from gmem.adapters._said import Said
 from gmem.adapters._texts import named, storable
 from gmem.adapters._verdict import Verdict, verdict
 from gmem.model import Kind, Task
@@ -28,6 +29,9 @@ __all__ = ["Status", "Watch", "current"]
 log = logging.getLogger("gmem")
 Status = Literal["completed", "failed", "cancelled", "interrupted"]
 """How a framework says that a run ended; whether the task was resolved is for a judge."""
+
+ANSWERS = ("tool_result", "observation")
+"""Kinds of what is said by tools and environments, which play no role in the team."""
 
 current: ContextVar[Watch | None] = ContextVar("gmem_watch", default=None)
 """The run that the code at hand belongs to; parallel runs each see their own."""
@@ -90,8 +94,25 @@ class Watch:
             if run is not None:
                 self._numbers[key] = run.say(
                     named(agent), storable(text), kind=kind, to=[named(t) for t in to],
-                    inspired_by=self._seqs(upstream), role=self._role(agent), reward=reward,
+                    inspired_by=self._seqs(upstream), reward=reward,
+                    role=None if kind in ANSWERS else self._role(agent),
                 )  # fmt: skip
+
+    def put(self, key: Hashable, message: object, upstream: Iterable[Hashable] = ()) -> bool:
+        """Record a message as the user's own `utterances` says; False if it is left to the adapter.
+
+        Each of them builds on the one before, and the key names the last.
+        """
+        said: list[Said] | None = None
+        if self.attachment.utterances is not None and not self._ended:
+            with self._guard("reading a message"):
+                read = self.attachment.utterances(message)
+                said = None if read is None else [Said(*one) for one in read]
+        for place, one in enumerate(said or ()):
+            own = key if said is not None and place == len(said) - 1 else (key, place)
+            self.heard(own, one.agent, one.text, upstream=upstream, kind=one.kind, reward=one.reward, to=one.to)
+            upstream = (own,)
+        return said is not None
 
     def used(
         self, key: Hashable, agent: str, tool: str, arguments: str, result: str | None, *,
@@ -142,16 +163,17 @@ class Watch:
 
     async def ahelp(self, agent: str) -> str:
         """Await `help`."""
-        import asyncio
-
         role = self._role(agent)
         if self._resting(role):
             return self._notes.get(role, "")
         run = self.run
         assert run is not None
         with self._guard("recall"):
-            ask = self.attachment.memory.arecall(run.query, role, run_id=run.id, budget=self.attachment.budget)
-            found = await asyncio.wait_for(ask, self.attachment.patience)
+            # Wholly in a thread: the part of a recall between two questions to the store takes its time, too.
+            ask = self.attachment.memory.recall
+            found = await self.attachment.apatiently(
+                lambda: ask(run.query, role, run_id=run.id, budget=self.attachment.budget)
+            )  # fmt: skip
             run.note_recall(found)
             self._notes[role] = found.text
         return self._noted(role)
