@@ -14,21 +14,20 @@ from rich.console import Console
 import gmem
 from gmem.cli import main
 from gmem.demo.play import CONDITIONS, GMEM, NONE, WRONG, Course, Game, Results
-from gmem.demo.prompts import Line
-from gmem.demo.recording import AGENTS, Recorder
+from gmem.demo.recording import AGENTS, Line, Recorder
 from gmem.demo.report import commands, figures, learning_curve, show
 from gmem.demo.schedule import QUICK_TYPES
 from gmem.model import answers
 
 TALK = (
-    Line("planner", "actor", "message", "1. focus on egg\n2. take egg"),
-    Line("actor", "critic", "action", "focus on egg"),
-    Line("critic", "actor", "message", "veto: it cannot be taken back"),
-    Line("actor", "actor", "message", "pass: focus on egg"),
-    Line("actor", "critic", "action", "take nest  (instead of: take egg)"),
-    Line("critic", "environment", "message", "go ahead"),
-    Line("environment", "actor", "observation", "", 5.0),
-    Line("planner", "actor", "message", "no plan"),
+    Line("planner", "1. focus on egg\n2. take egg"),
+    Line("actor", "focus on egg"),
+    Line("critic", "veto: it cannot be taken back"),
+    Line("actor", "pass: focus on egg"),
+    Line("actor", "take nest  (instead of: take egg)"),
+    Line("critic", "go ahead"),
+    Line("environment", "(nothing to be seen)", 5.0),
+    Line("planner", "no plan"),
 )
 
 

@@ -18,6 +18,8 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
+PLAIN = ROOT / "gmem" / "demo" / "team"
+"""The team that the demo attaches to: a program of its own."""
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Each module may import those before it; the last ones are seen by nobody inside.
@@ -58,6 +60,9 @@ def imports(path: Path) -> set[str]:
     out: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
+            if path.parent == PLAIN:
+                assert node.level < 2, f"{path}: a program that knows nothing of gmem imports only its neighbours"
+                continue
             assert node.level == 0, f"{path}: relative imports do not survive the folder mapping"
             names = [node.module or ""]
             if node.module == "gmem":
@@ -69,6 +74,12 @@ def imports(path: Path) -> set[str]:
             continue
         out |= {n.removeprefix("gmem").lstrip(".") for n in names if n == "gmem" or n.startswith("gmem.")}
     return out
+
+
+def test_the_team_of_the_demo_says_nothing_of_gmem() -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in PLAIN.glob("*.py")}
+    assert {"graph.py", "rules.py"} <= set(texts)
+    assert not [name for name, text in texts.items() if "gmem" in text.lower() or "recall" in text.lower()]
 
 
 @pytest.mark.parametrize(("name", "path"), sources(), ids=lambda v: v if isinstance(v, str) else "")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gmem.demo.language import correspondences, objects, rewrite, verb, words
+from gmem.demo.language import correspondences, objects, rewrite, words
 from gmem.demo.notes import Case
-from gmem.demo.world import was_refused
+from gmem.demo.team.grammar import verb, was_refused
 
 _PLACE = re.compile(r"\bcalled the ([a-z ]+?)\.", re.IGNORECASE)
 _UNPLACED = 2.0

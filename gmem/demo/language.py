@@ -12,11 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-VERBS = (
-    "activate", "close", "connect", "deactivate", "disconnect", "drop", "dunk", "eat", "examine", "flush", "focus on",
-    "go to", "inventory", "look around", "look at", "look in", "mix", "move", "open", "pick up", "pour", "put down",
-    "read", "teleport to", "use", "wait", "wait1",
-)  # fmt: skip
+from gmem.demo.team.grammar import verb
+
 IRREVERSIBLE = ("focus on",)
 """Verbs whose effect cannot be taken back."""
 
@@ -39,18 +36,6 @@ def words(text: str) -> tuple[str, ...]:
     ('move', 'the', 'red-orange', 'paint', 'to', '2', 'boxes')
     """
     return tuple(_WORD.findall(text.lower()))
-
-
-@lru_cache(maxsize=20_000)
-def verb(command: str) -> str:
-    """Return the verb of a command, its first word when the grammar does not list it.
-
-    >>> verb("focus on the cat"), verb("sing a song")
-    ('focus on', 'sing')
-    """
-    low = command.lower()
-    found = [v for v in VERBS if low == v or low.startswith(v + " ")]
-    return max(found, key=len) if found else low.split(" ")[0]
 
 
 def objects(command: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from langchain_core.language_models import BaseChatModel
 
 from gmem import Memory, Recall
 from gmem.demo import schedule
-from gmem.demo.policy import GoldPlanner
-from gmem.demo.prompts import ROLES
+from gmem.demo.on_langgraph import play as play_game
+from gmem.demo.policy import Actor, Critic, GoldPlanner, Planner
 from gmem.demo.recording import AGENTS, Recorder
-from gmem.demo.team import Notes, Team
+from gmem.demo.team.prompts import ROLES
 from gmem.demo.world import World
 from gmem.text import tokens
 
@@ -133,12 +135,12 @@ def _experience(world: World, memory: Memory, task_type: str, variation: int, ex
     gold = world.gold_path(task_type, variation) if expert else []
     query = world.load(task_type, variation)
     with memory.task(query, agents=AGENTS, source="expert" if expert else "novice", metadata=_facts(task_type)) as run:
-        team = Team(
+        score = play_game(
             world,
-            planner=GoldPlanner(actions=gold) if expert else None,
-            most_moves=schedule.EXPERT_MOVES if expert else schedule.NOVICE_MOVES,
-        )
-        score = team.play(Recorder(run))["score"]
+            players(GoldPlanner(actions=gold) if expert else Planner()),
+            schedule.EXPERT_MOVES if expert else schedule.NOVICE_MOVES,
+            record=Recorder(run),
+        ).score
         if score >= 100:
             run.resolve(score)
         else:
@@ -151,7 +153,7 @@ def _alone(world: World, memory: Memory, task_type: str, variation: int, other: 
     world.load(task_type, variation)
     notes = {role: memory.recall(other, role, budget=BUDGET).text if other else "" for role in ROLES}
     price = sum(map(tokens, notes.values()))
-    return _game(world, notes.__getitem__, task_type, variation, WRONG if other else NONE, price)
+    return _game(world, notes, task_type, variation, WRONG if other else NONE, price)
 
 
 def _helped(world: World, memory: Memory, task_type: str, variation: int) -> tuple[Game, Recall]:
@@ -160,7 +162,9 @@ def _helped(world: World, memory: Memory, task_type: str, variation: int) -> tup
     with memory.task(query, agents=AGENTS, source="team", metadata=_facts(task_type)) as run:
         recalls = {role: run.recall(role, budget=BUDGET) for role in ROLES}
         price = sum(r.tokens for r in recalls.values())
-        game = _game(world, lambda role: recalls[role].text, task_type, variation, GMEM, price, Recorder(run))
+        game = _game(
+            world, {role: r.text for role, r in recalls.items()}, task_type, variation, GMEM, price, Recorder(run)
+        )
         if game.score >= 100:
             run.resolve(game.score)
         else:
@@ -168,17 +172,25 @@ def _helped(world: World, memory: Memory, task_type: str, variation: int) -> tup
     return game, recalls["planner"]
 
 
+def told(notes: Mapping[str, str]) -> dict[str, str]:
+    """Write notes behind the system message of each role, where an adapter would put them."""
+    return {role: f"{text}\n\n{notes[role]}" if notes.get(role) else text for role, text in ROLES.items()}
+
+
+def players(planner: BaseChatModel) -> dict[str, BaseChatModel]:
+    """Give the models of a team, of which only the planner differs."""
+    return {"planner": planner, "actor": Actor(), "critic": Critic()}
+
+
 def _game(
-    world: World, notes: Notes, task_type: str, variation: int, condition: str, price: int,
+    world: World, notes: Mapping[str, str], task_type: str, variation: int, condition: str, price: int,
     record: Recorder | None = None,
 ) -> Game:  # fmt: skip
-    team = Team(world, notes=notes, most_moves=schedule.NOVICE_MOVES if condition == NONE else schedule.TEAM_MOVES)
-    state = team.play(record) if record is not None else team.play()
-    score = best = state["score"]
-    for line in reversed(state["transcript"]):
-        score -= round(line.reward)
-        best = max(best, score)
-    return Game(task_type, variation, condition, max(0, state["score"]), max(0, best), state["moves"], price)
+    most = schedule.NOVICE_MOVES if condition == NONE else schedule.TEAM_MOVES
+    played = play_game(world, players(Planner()), most, told(notes), *([record] if record else []))
+    return Game(
+        task_type, variation, condition, max(0, played.score), max(0, played.best), played.moves, price
+    )  # fmt: skip
 
 
 def _other_type(memory: Memory, texts: dict[str, str], task_type: str) -> str:

@@ -24,23 +24,16 @@ from gmem.demo.language import (
     objects,
     rewrite,
     telling,
-    verb,
     words,
 )
 from gmem.demo.notes import Notes, read_notes
-from gmem.demo.prompts import (
-    GO_AHEAD,
-    INSTEAD,
-    NO_PLAN,
-    PASS,
-    TO_THE_LETTER,
-    VETO,
-    Question,
-    Turn,
-    numbered,
-    read_plan,
-)
-from gmem.demo.world import AMBIGUOUS, was_refused
+from gmem.demo.reading import Question, Turn
+from gmem.demo.team.grammar import AMBIGUOUS, verb, was_refused
+from gmem.demo.team.prompts import INSTEAD, PASS, VETO, numbered, read_plan
+
+TO_THE_LETTER = "Plan, to be followed to the letter:"
+NO_PLAN = "no plan"
+GO_AHEAD = "go ahead"
 
 NEAR_ENOUGH = 0.2
 """Likeness from which the actor takes a command for a step that the world did not take."""
@@ -123,7 +116,7 @@ class Actor(Scripted):
         if turns and turns[-1].observation.startswith(AMBIGUOUS) and not question.step.isdigit():
             return _pick_number(turns[-1])
         if question.plan_text().startswith(TO_THE_LETTER):
-            return PASS if question.options else question.step
+            return _pass(question) if question.options else question.step
         goal = self._goal(question, turns)
         tried = _tried_in_vain(turns, question.step)
         if goal not in tried:
@@ -149,7 +142,7 @@ class Actor(Scripted):
         if verb(goal) == "go to":
             candidates = [c for c in question.options if verb(c) == "teleport to" and c not in tried]
         if not candidates:
-            return PASS
+            return _pass(question)
         meant = [(goal, 1.0)] + [(twin, OTHER_CASE) for twin in _twins(question)]
         weight = telling(candidates, question.task)
         taken = _taken(turns)
@@ -160,7 +153,7 @@ class Actor(Scripted):
             return near - (TAKEN if taken & set(bindings(goal, candidate).values()) else 0.0)
 
         best = max(candidates, key=score)
-        return _worded(best, question.step) if score(best) >= NEAR_ENOUGH else PASS
+        return _worded(best, question.step) if score(best) >= NEAR_ENOUGH else _pass(question)
 
     def _explore(self, question: Question) -> str:
         """Choose the untried command that shares most with the words of the task."""
@@ -171,7 +164,7 @@ class Actor(Scripted):
         refused = {verb(turn.command) for turn in last} if vetoed else set()
         task = set(words(question.task))
         fresh = [option for option in question.options if option not in tried and verb(option) not in refused]
-        return max(fresh, key=lambda o: len(set(words(o)) & task) / len(words(o)), default=PASS)
+        return max(fresh, key=lambda o: len(set(words(o)) & task) / len(words(o)), default=_pass(question))
 
 
 class Critic(Scripted):
@@ -213,6 +206,10 @@ class Critic(Scripted):
 def _worded(command: str, step: str) -> str:
     """Word an actor's line."""
     return command if command == step else f"{command}{INSTEAD}{step})"
+
+
+def _pass(question: Question) -> str:
+    return f"{PASS}: {question.step}"
 
 
 def _choices(observation: str) -> dict[str, str]:

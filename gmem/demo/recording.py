@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from gmem.demo.prompts import VETO, Kind, Line, command_of
+from dataclasses import dataclass
+
+from gmem.demo.team.prompts import PASS, VETO, command_of
+from gmem.model import Kind
 from gmem.trace import Run
 
 AGENTS = {"planner": "planner", "actor": "actor", "critic": "critic"}
 """Role of each agent, by name."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the team's talk.
+
+    Attributes:
+        agent: Who speaks.
+        content: The text.
+        reward: For what the environment says the change of the score, else 0.
+    """
+
+    agent: str
+    content: str
+    reward: float = 0.0
+
+    @property
+    def kind(self) -> Kind:
+        """A command put forward by the actor is an action, what the environment says an observation."""
+        if self.agent == "environment":
+            return "observation"
+        return "action" if self.agent == "actor" and not self.content.startswith(PASS) else "message"
+
+    @property
+    def to(self) -> str:
+        """Whom it is said to: the critic hears what the actor wants to do, the actor hears everything else."""
+        return "critic" if self.kind == "action" else "actor"
 
 
 class Recorder:
@@ -46,8 +76,8 @@ class Recorder:
         upstream = {"planner": [], "actor": [self._plan]}.get(line.agent, [self._command])
         seq = self._run.say(
             line.agent,
-            content or "(nothing to be seen)",
-            to="actor" if line.agent == "critic" else line.to,
+            content,
+            to=line.to,
             kind=kind,
             reward=line.reward or None,
             inspired_by=sorted({u for u in (*upstream, self._last) if u is not None}),

@@ -13,20 +13,14 @@ from types import TracebackType
 from typing import Any
 
 from gmem.demo.java import DemoSetupError, find_java, first_on_path
+from gmem.demo.team.rules import Outcome
 
 SIMPLIFICATION = "easy"
 """Doors are open, plants are watered and rooms can be reached with `teleport to`: the demo is about what a team
 remembers, not about doors."""
 
-AMBIGUOUS = "Ambiguous request"
 _NOT_PLAY = frozenset({"task", "reset task"})
 """Commands about the game and not in it."""
-_REFUSALS = ("No known action matches that input", "Unknown action")
-
-
-def was_refused(observation: str) -> bool:
-    """Say whether an observation means that the world did not take the command."""
-    return observation.startswith(_REFUSALS)
 
 
 @dataclass(frozen=True)
@@ -36,23 +30,6 @@ class Splits:
     train: tuple[int, ...]
     dev: tuple[int, ...]
     test: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one command led to.
-
-    Attributes:
-        observation: What the world said.
-        reward: The change of the score.
-        score: The score so far, -100 to 100.
-        done: Whether the game is over.
-    """
-
-    observation: str
-    reward: float
-    score: int
-    done: bool
 
 
 class World:
