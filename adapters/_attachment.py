@@ -90,7 +90,6 @@ class Attachment:
         self._last: Task | None = None
         self._rest_until = 0.0
         self._lock = threading.Lock()
-        atexit.register(self._leave_paused)
         self._flush_aside()
 
     def __repr__(self) -> str:
@@ -236,6 +235,8 @@ class Attachment:
         """Hold an interrupted run open, to be resumed under a key."""
         watch.pause()
         with self._lock:
+            if not self._paused:  # only now: what is registered is never freed, and a server may attach many teams
+                atexit.register(self._leave_paused)
             self._paused[key] = watch
             oldest = self._paused.popitem(last=False)[1] if len(self._paused) > MOST_PAUSED else None
         if oldest is not None:
@@ -244,13 +245,17 @@ class Attachment:
     def resume(self, key: Hashable) -> Watch | None:
         """Give the run that was interrupted under a key; None if there is none."""
         with self._lock:
-            return self._paused.pop(key, None)
+            found = self._paused.pop(key, None)
+            if not self._paused:
+                atexit.unregister(self._leave_paused)
+            return found
 
     def _leave_paused(self) -> None:
         """Store interrupted runs as they are: nobody resumes them any more."""
         with self._lock:
             left = list(self._paused.values())
             self._paused.clear()
+            atexit.unregister(self._leave_paused)
         for watch in left:
             watch.finish("interrupted")
 
@@ -264,7 +269,6 @@ class Attachment:
         self.patches.undo()
         self._leave_paused()
         self.spool.close()
-        atexit.unregister(self._leave_paused)
 
     def __enter__(self) -> Attachment:
         return self

@@ -105,7 +105,7 @@ class Watch:
         """
         said: list[Said] | None = None
         if self.attachment.utterances is not None and not self._ended:
-            with self._guard("reading a message"):
+            with self.guard("reading a message"):
                 read = self.attachment.utterances(message)
                 said = None if read is None else [Said(*one) for one in read]
         for place, one in enumerate(said or ()):
@@ -136,7 +136,7 @@ class Watch:
 
     def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
         """Add to what the run cost the team: tokens and model calls."""
-        with self._guard("counting the cost"), self._lock:
+        with self.guard("counting the cost"), self._lock:
             if self.run is not None and not self._ended:
                 self.run.spent(tokens=tokens, calls=calls)
 
@@ -152,7 +152,7 @@ class Watch:
             return self._notes.get(role, "")
         run = self.run
         assert run is not None
-        with self._guard("recall"):
+        with self.guard("recall"):
             ask = self.attachment.memory.recall
             found = self.attachment.patiently(
                 lambda: ask(run.query, role, run_id=run.id, budget=self.attachment.budget)
@@ -168,7 +168,7 @@ class Watch:
             return self._notes.get(role, "")
         run = self.run
         assert run is not None
-        with self._guard("recall"):
+        with self.guard("recall"):
             # Wholly in a thread: the part of a recall between two questions to the store takes its time, too.
             ask = self.attachment.memory.recall
             found = await self.attachment.apatiently(
@@ -198,7 +198,7 @@ class Watch:
             error: The exception that ended it.
         """
         if self._end():
-            with self._guard("judging the run"):
+            with self.guard("judging the run"):
                 said = self._judged(status, result)
                 if isawaitable(said):
                     if iscoroutine(said):
@@ -214,7 +214,7 @@ class Watch:
 
         if self._end():
             try:
-                with self._guard("judging the run"):
+                with self.guard("judging the run"):
                     said = self._judged(status, result)
                     self._decide(status, await said if isawaitable(said) else said, error)
             finally:
@@ -223,7 +223,7 @@ class Watch:
     def pause(self) -> None:
         """Put the run aside as it stands: kept on disk, and open for more if it is resumed."""
         if self.run is not None and not self._ended:
-            with self._guard("putting the run aside"):
+            with self.guard("putting the run aside"):
                 self.attachment.spool.keep(self.run.recording())
 
     # --- inner workings -------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class Watch:
         run, spool = self.run, self.attachment.spool
         assert run is not None
         stored: Task | None = None
-        with self._guard("storing the run"):
+        with self.guard("storing the run"):
             try:
                 stored = run.close()
             except BaseException as error:
@@ -274,7 +274,7 @@ class Watch:
     @contextmanager
     def _recording(self, key: Hashable) -> Iterator[Run | None]:
         """Give the run to record under a key; None if there is nothing to record it in, or it is there."""
-        with self._guard("recording a message"), self._lock:
+        with self.guard("recording a message"), self._lock:
             yield None if self.run is None or self._ended or key in self._numbers else self.run
 
     def _seqs(self, keys: Iterable[Hashable]) -> list[int]:
@@ -284,7 +284,8 @@ class Watch:
         return named(self.attachment.roles.get(agent) or agent)
 
     @contextmanager
-    def _guard(self, what: str) -> Iterator[None]:
+    def guard(self, what: str) -> Iterator[None]:
+        """Let nothing that fails in gmem reach the team: it is said once a run, and what follows goes on."""
         try:
             yield
         except Exception as error:
