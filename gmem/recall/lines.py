@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from gmem.model import Task, Utterance, answers
-from gmem.recall.result import Lesson
+from gmem.recall.items import Lesson
 from gmem.text import clip, fold
 
 __all__ = ["FENCE", "case_line", "clean", "lesson_line", "step_lines", "unfence"]

@@ -2,76 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from gmem.model import Insight, Task, Utterance
+from gmem.recall import render
+from gmem.recall.items import Case, Lesson, Row
 
-__all__ = ["Case", "Explanation", "Lesson", "Recall", "Row"]
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """An insight, with its evidence as it stands now.
-
-    Attributes:
-        insight: The insight.
-        weight: Its rank among the lessons.
-        successes: Resolved runs that followed it, of so many resolved runs.
-        failures: Failed runs that followed it, of so many failed runs.
-        proofs: Ids of tasks that support it: resolved ones first, then by nearness to the query.
-        lift: Change of the share of resolved runs when it was shown, with 95 % bounds, against the runs
-            from which it was withheld by lot (`RecallSettings.holdout`); None before that is measured.
-    """
-
-    insight: Insight
-    weight: float
-    successes: tuple[int, int]
-    failures: tuple[int, int]
-    proofs: tuple[str, ...]
-    lift: tuple[float, float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """An earlier task with that part of its interaction graph that matters here.
-
-    Attributes:
-        task: The task.
-        relevance: How like the query it is, in [0, 1].
-        steps: Its utterances that matter for the query and the role, in order.
-    """
-
-    task: Task
-    relevance: float
-    steps: tuple[Utterance, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Why one item was delivered, or was not.
-
-    Attributes:
-        id: The task or insight.
-        kind: `lesson` or `case`.
-        verdict: `shown`, `cut` (no room), `withheld` (control group) or `dropped` (evidence speaks
-            against it).
-        path: How it was found, as one line.
-        score: Its rank figure.
-        parts: What the figure is made of.
-        tokens: Its price.
-        why: What decided.
-    """
-
-    id: str
-    kind: str
-    verdict: str
-    path: str
-    score: float
-    tokens: int
-    why: str
-    parts: Mapping[str, float] = field(default_factory=dict)
+__all__ = ["Explanation", "Recall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +28,10 @@ class Explanation:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        from gmem.recall import render
-
-        return render.explanation_text(self)
+        return render.explanation_text(self.query, self.role, self.rows, self.notes)
 
     def _repr_html_(self) -> str:
-        from gmem.recall import render
-
-        return render.explanation_html(self)
+        return render.explanation_html(self.query, self.rows, self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain data, for JSON."""
@@ -157,14 +90,10 @@ class Recall:
         return self._explanation
 
     def _repr_html_(self) -> str:
-        from gmem.recall import render
-
-        return render.recall_html(self)
+        return render.recall_html(self.query, self.tokens, self.lessons, (*self.solved, *self.failed))
 
     def _repr_markdown_(self) -> str:
-        from gmem.recall import render
-
-        return render.recall_markdown(self)
+        return render.recall_markdown(self.query, self.tokens, self.text)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain data, for JSON."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gmem.graphs.base import Candidates, GraphStore, Standing
 from gmem.model import Insight, Interaction, Task
+from gmem.recall.items import Lesson, Row
 from gmem.recall.rank import insight_weight, lift, relevance, top
-from gmem.recall.result import Lesson, Row
 from gmem.recall.settings import RecallSettings
 
 __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
