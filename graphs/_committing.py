@@ -153,7 +153,7 @@ class Committer:
         for mirror in mirrors.values():
             if mirror.seq is None:  # a long first load must not keep other writers waiting
                 with mirror.lock:
-                    self._server.read(mirror.catch_up)
+                    mirror.catch_up(self._server.read)
         staged, seq, before = self._server.write(lambda run: _write(run, group, by, ops, mirrors))
         for team, forgets in staged.teams.items():
             if not forgets:
@@ -179,7 +179,7 @@ def _write(
     for team, mirror in mirrors.items():
         with mirror.lock:
             if (mirror.seq, mirror.epoch) != before[team]:
-                mirror.catch_up(run)
+                mirror.catch_up(lambda work: work(run))
     model = read_model(locked)
     done = {name: writer for name, writer in locked["done"]}
     staged = Staged(

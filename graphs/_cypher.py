@@ -95,31 +95,31 @@ RETURN m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch A
 CHANGES = """
 CALL () {
   MATCH (t:Task) WHERE t.team = $team AND t.written > $since
-  RETURN 'task' AS kind, t.number AS number,
+  RETURN 'task' AS kind, t.number AS number, t.written AS written,
          [t.id, t.query, t.outcome, t.learned, t.trust, t.length, t.embedding] AS row
 UNION ALL
   MATCH (i:Insight) WHERE i.team = $team AND i.written > $since
-  RETURN 'insight' AS kind, 0 AS number, [properties(i)] AS row
+  RETURN 'insight' AS kind, 0 AS number, i.written AS written, [properties(i)] AS row
 UNION ALL
   MATCH (a:Task)-[r:SIMILAR]->(b:Task)
   WHERE r.team = $team AND r.written > $since AND a.team = $team AND b.team = $team
-  RETURN 'similar' AS kind, 0 AS number, [a.id, b.id, r.score] AS row
+  RETURN 'similar' AS kind, 0 AS number, r.written AS written, [a.id, b.id, r.score] AS row
 UNION ALL
   MATCH (t:Task)-[r:SUPPORTS]->(i:Insight)
   WHERE r.team = $team AND r.written > $since AND t.team = $team AND i.team = $team
-  RETURN 'evidence' AS kind, 0 AS number, [t.id, i.id, r.followed, r.resolved] AS row
+  RETURN 'evidence' AS kind, 0 AS number, r.written AS written, [t.id, i.id, r.followed, r.resolved] AS row
 UNION ALL
   MATCH (t:Task)-[r:CONTRADICTS]->(i:Insight)
   WHERE r.team = $team AND r.written > $since AND t.team = $team AND i.team = $team
-  RETURN 'evidence' AS kind, 0 AS number, [t.id, i.id, r.followed, r.resolved] AS row
+  RETURN 'evidence' AS kind, 0 AS number, r.written AS written, [t.id, i.id, r.followed, r.resolved] AS row
 UNION ALL
   MATCH (l:InsightLink) WHERE l.team = $team AND l.written > $since
-  RETURN 'link' AS kind, 0 AS number, [l.source, l.target, l.via] AS row
+  RETURN 'link' AS kind, 0 AS number, l.written AS written, [l.source, l.target, l.via] AS row
 UNION ALL
   MATCH (r:Recall) WHERE r.team = $team AND r.written > $since
-  RETURN 'recall' AS kind, 0 AS number, [properties(r)] AS row
+  RETURN 'recall' AS kind, 0 AS number, r.written AS written, [properties(r)] AS row
 }
-RETURN kind, number, row
+RETURN kind, number, written, row
 """
 """What of a team is newer than a write."""
 

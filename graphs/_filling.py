@@ -35,7 +35,7 @@ def pour_out(server: Server, teams: Sequence[str]) -> Iterator[Record]:
         yield OP, "", row["uid"], b""
     for team in teams:
         mirror = Mirror(team)
-        server.read(mirror.catch_up)
+        mirror.catch_up(server.read)
         yield from _tasks(server, mirror.cache)
         yield from _rest(mirror.cache)
     if _position(server) != before:

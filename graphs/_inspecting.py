@@ -40,7 +40,7 @@ def inspect(run: Run, location: str) -> list[str]:
         )
     for team in sorted(teams):
         try:
-            Mirror(team).catch_up(run)
+            Mirror(team).catch_up(lambda work: work(run))
         except StoreCorrupt as error:
             problems.append(f"{location}: {error}")
     return problems

@@ -3,6 +3,10 @@
 Each write has a number, which is stamped on all that it wrote and kept at the team.  A mirror that
 knows everything up to one number asks for what is newer.  Where something was removed, the team's
 epoch changes, and the mirror is made anew.
+
+A server shows a team's new number a moment before its indexes find all that bears it.  But it begins
+no transaction for a client before everything that the client was shown is wholly there (bookmarks), so
+what is read in one transaction is complete up to the number that was seen in the one before.
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ __all__ = ["Mirror", "read_head"]
 ROUNDS = 100
 """How often a mirror looks again while others keep writing, before it gives up."""
 Run = Callable[[str, Mapping[str, Any]], Sequence[Row]]
-Change = tuple[str, int, Sequence[Any]]
+Read = Callable[[Callable[[Run], Any]], Any]
+Change = tuple[str, int, int, Sequence[Any]]
+"""Kind, place in the order, number of the write, and values."""
 _ORDER = {kind: place for place, kind in enumerate(("task", "insight", "similar", "evidence", "link", "recall"))}
 
 
@@ -50,17 +56,20 @@ class Mirror:
         self.seq: int | None = None
         self.epoch: int | None = None
 
-    def catch_up(self, run: Run) -> None:
-        """Bring the cache up to date, within a transaction; the lock is held.
+    def catch_up(self, read: Read) -> None:
+        """Bring the cache up to date; the lock is held.
 
-        Readers are not isolated from writers, so what was read counts only once a second look finds
-        that nobody wrote meanwhile.
+        What was read counts only once a second look finds that nobody wrote meanwhile.
+
+        Args:
+            read: Does work in a read transaction of its own; or in a write transaction that holds the
+                lock of all writers, in which everything is wholly there.
 
         Raises:
             StoreCorrupt: Something stored cannot be read.
             StoreBusy: Others kept writing.
         """
-        head = read_head(run, self.team)
+        head = read(lambda run: read_head(run, self.team))
         seq, epoch = self.seq, self.epoch
         found: dict[tuple[Any, ...], Change] = {}
         for _ in range(ROUNDS):
@@ -76,16 +85,22 @@ class Mirror:
                 self.seq, self.epoch, self.model = seq, epoch, head.model
                 return
             since = -1 if seq is None else seq
-            for row in run(_cypher.CHANGES, {"team": self.team, "since": since}):
-                change = (row["kind"], row["number"], row["row"])
-                found[_name(change)] = change
-            seq, head = head.seq, read_head(run, self.team)
+            changes, after = read(lambda run, since=since: self._changes(run, since))  # type: ignore[misc]
+            found |= changes
+            if after.seq == head.seq and any(written > head.seq for _, _, written, _ in changes.values()):
+                after.seq = max(written for _, _, written, _ in changes.values())  # a part of what is coming
+            seq, head = head.seq, after
         raise StoreBusy(f"team {self.team!r} was written to all the time while it was being read; try again")
+
+    def _changes(self, run: Run, since: int) -> tuple[dict[tuple[Any, ...], Change], Head]:
+        rows = run(_cypher.CHANGES, {"team": self.team, "since": since})
+        changes = [(row["kind"], row["number"], row["written"], row["row"]) for row in rows]
+        return {_name(change): change for change in changes}, read_head(run, self.team)
 
     def _take(self, changes: Any, *, fresh: bool) -> None:
         cache = TeamCache(self.team) if fresh else self.cache
         try:
-            for kind, _, row in sorted(changes, key=lambda c: (_ORDER[c[0]], c[1])):
+            for kind, _, _, row in sorted(changes, key=lambda c: (_ORDER[c[0]], c[1])):
                 _apply(cache, kind, row)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             self.forget()
@@ -144,7 +159,7 @@ def read_model(row: Row) -> Model | None:
 
 
 def _name(change: Change) -> tuple[Any, ...]:
-    kind, _, row = change
+    kind, _, _, row = change
     if kind in ("insight", "recall"):
         return kind, row[0]["id"]
     return (kind, *row[: {"task": 1, "link": 3}.get(kind, 2)])

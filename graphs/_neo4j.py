@@ -82,7 +82,7 @@ class Neo4jStore(CachedStore):
         mirror = self._mirror(team)
         with mirror.lock:
             if team not in self._fresh():
-                self._server.read(mirror.catch_up)
+                mirror.catch_up(self._server.read)
             yield mirror.cache, mirror.model
 
     def _fresh(self) -> list[str]:
