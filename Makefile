@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 ST_VENV := .venv-sentence-transformers
+LG_VENV := .venv-langgraph
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -13,7 +14,7 @@ help:  ## show this
 demo: $(VENV)/ready  ## a real team plays ScienceWorld without and with memory (a few minutes)
 	$(BIN)/gmem demo
 
-test: lint types cypher-linter pytest words-only test-neo4j sentence-transformers  ## run every check
+test: lint types cypher-linter pytest words-only test-langgraph test-neo4j sentence-transformers  ## run every check
 
 lint: $(VENV)/ready  ## style
 	$(BIN)/ruff check .
@@ -60,6 +61,10 @@ else
 	$(PYTEST) -m neo4j
 endif
 
+# The frameworks want versions that do not fit together, so each has an environment of its own.
+test-langgraph: $(LG_VENV)/ready  ## the LangGraph adapter
+	GMEM_TEST_LANGGRAPH=1 $(LG_VENV)/bin/python -m pytest -q tests/extras/langgraph
+
 # 6 GB, most of it the CUDA libraries that torch brings: built in CI, elsewhere when asked for.
 sentence-transformers:  ## the tests with real MiniLM weights (only if CI or GMEM_TEST_ALL is set)
 ifeq ($(CI)$(GMEM_TEST_ALL),)
@@ -77,7 +82,7 @@ format: $(VENV)/ready  ## put the code in shape
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(ST_VENV) .neo4j tests/cypher/node_modules build dist *.egg-info demo-output bench-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ST_VENV) $(LG_VENV) .neo4j tests/cypher/node_modules build dist *.egg-info demo-output bench-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -89,4 +94,10 @@ $(ST_VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(ST_VENV)
 	$(ST_VENV)/bin/python -m pip install -q --upgrade pip
 	$(ST_VENV)/bin/python -m pip install -q -e '.[static,sentence-transformers]' --group sentence-transformers
+	@touch $@
+
+$(LG_VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(LG_VENV)
+	$(LG_VENV)/bin/python -m pip install -q --upgrade pip
+	$(LG_VENV)/bin/python -m pip install -q -e '.[langgraph]' --group langgraph
 	@touch $@
