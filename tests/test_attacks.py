@@ -19,9 +19,10 @@ from gmem.flow import Flow
 from gmem.graphs.base import Standing
 from gmem.importers import import_files, reading
 from gmem.learn import Contrast, Lessons, Neighbour
+from gmem.learn.advice import sentence
 from gmem.learn.blame import blame
 from gmem.learn.by_model import lessons_of
-from gmem.learn.patterns import follows, patterns, profile, sentence
+from gmem.learn.patterns import follows, patterns, profile
 from gmem.model import Evidence, Insight, Interaction, Task, Utterance
 from gmem.prompts import Operation
 from gmem.recall.lines import clean, unfence

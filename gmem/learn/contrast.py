@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gmem.flow import Flow
 from gmem.graphs.base import Standing
+from gmem.learn.panel import Member
 from gmem.learn.patterns import Profile
 from gmem.model import Evidence, Insight, Interaction, Notice, Task
 
@@ -33,6 +34,8 @@ class Contrast:
         run: The run's profile.
         others: Its neighbours in the query graph with a verified outcome, nearest first.
         rival: Nearest task of the opposite outcome with its interaction graph, if there is one.
+        panel: Runs of the whole team on which its habits are compared; none unless they are due now.
+        mined: Lessons about habits that are there, whoever has a say in them.
         known: Insights that its neighbours speak for or against, with their evidence.
         now: Seconds since the epoch.
     """
@@ -44,6 +47,8 @@ class Contrast:
     rival: tuple[Task, Interaction] | None
     known: Sequence[tuple[Insight, Standing]]
     now: float
+    panel: Sequence[Member] = ()
+    mined: Sequence[Insight] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,14 @@ class Lessons:
     Attributes:
         insights: New insights (version 1), and known ones that it changed (version one higher).
         evidence: What runs say about them.
+        verdicts: Whether lessons about habits, by id, still hold on the panel on which they were compared anew.
         notices: What a person should know, such as that a model's answer could not be used.
     """
 
     insights: tuple[Insight, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     notices: tuple[Notice, ...] = ()
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Distiller(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from gmem.graphs.base import Standing
+from gmem.learn.patterns import is_habit
 from gmem.model import Insight, InsightState
 from gmem.stats import fisher
 from gmem.text import words
@@ -25,13 +26,16 @@ SAME = 0.85
 _NEGATIONS = frozenset(("not", "no", "never", "without", "avoid", "don", "doesn", "cannot", "nor", "unless", "except"))
 
 
-def state_of(insight: Insight, standing: Standing) -> InsightState:
+def state_of(insight: Insight, standing: Standing, verdict: bool | None = None) -> InsightState:
     """Say which state the evidence puts an insight in.
 
     A mined lesson must keep to be unlikely by chance as evidence comes in (Fisher's exact test); a
     written one must be supported more than contradicted.  A quarantined insight stays so until a
     person frees it.  One that lost part of its support to forgetting (`rebuild`) comes back when
     what is left carries it.
+
+    A lesson about a habit is compared within questions, which its counts alone cannot tell: it becomes
+    active when a panel says so (`verdict`), and stays so until a panel or its counts say otherwise.
     """
     if insight.state == "quarantined":
         return "quarantined"
@@ -47,6 +51,8 @@ def state_of(insight: Insight, standing: Standing) -> InsightState:
         holds, refuted = chance <= CHANCE and not against, against or chance > REFUTED
     else:
         holds, refuted = standing.supports >= PROMOTED_BY and not against, against
+    if holds and insight.pattern and is_habit(insight.pattern):
+        holds = insight.state in ("active", "rebuild") if verdict is None else verdict
     if holds:
         return "active"
     if said >= JUDGED_BY and refuted:

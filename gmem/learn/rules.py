@@ -12,17 +12,24 @@ from dataclasses import dataclass
 
 from gmem.flow import Flow
 from gmem.ids import insight_id
+from gmem.learn.advice import sentence
 from gmem.learn.contrast import Contrast, Lessons, Neighbour
-from gmem.learn.patterns import Profile, audience, follows, pattern_order, patterns, sentence
+from gmem.learn.habits import review
+from gmem.learn.panel import Member
+from gmem.learn.patterns import Profile, audience, follows, pattern_order, patterns
 from gmem.model import Evidence, Insight, Polarity
 from gmem.stats import fisher
 
-__all__ = ["RulesDistiller", "Taught", "evidence_of", "mine"]
+__all__ = ["RulesDistiller", "Taught", "evidence_of", "mine", "mine_habits"]
 
-MAX_P = 0.1
+MAX_P = 0.05
 """A contrast that chance gives more often than this, given how many were tried, teaches nothing."""
 MAX_LESSONS = 3
 """New lessons from one run, best first."""
+MAX_HABITS = 12
+"""Lessons about habits in force at a time: advice that nobody can keep in mind helps nobody."""
+MIN_TASKS = 3
+"""Different tasks that must show a pattern."""
 MIN_RUNS = 2
 """Resolved runs that must show a pattern before it can be a lesson."""
 
@@ -47,7 +54,11 @@ class RulesDistiller:
         yield from ()
         known = {insight.id for insight, _ in contrast.known}
         taught = mine(contrast.task.team, contrast.run, contrast.others, known, contrast.now)
-        return Lessons(tuple(t.insight for t in taught), tuple(e for t in taught for e in t.evidence))
+        habits, verdicts = mine_habits(contrast.task.team, contrast.panel, contrast.mined, contrast.now)
+        taught += habits
+        return Lessons(
+            tuple(t.insight for t in taught), tuple(e for t in taught for e in t.evidence), verdicts=verdicts
+        )
 
 
 def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str], now: float) -> list[Taught]:
@@ -76,7 +87,7 @@ def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str]
                 None if (shown := follows(pattern, n.profile)) is None else shown == (polarity == "do")
                 for n in compared
             )
-            p = _chance(followed, compared)
+            p = _chance(followed, compared) if _spread(pattern, compared) else None
             # Patterns that divide the runs in the same way are one finding; the simplest speaks for it.
             if p is not None and (followed not in findings or pattern_order(pattern) < findings[followed].order):
                 findings[followed] = _Finding(pattern, polarity, followed, p)
@@ -85,6 +96,46 @@ def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str]
         key=lambda f: (f.p, f.order),
     )
     return [_teach(team, f, compared, (better.task_id, worse.task_id), now) for f in best[:MAX_LESSONS]]
+
+
+def mine_habits(
+    team: str, panel: Sequence[Member], mined: Sequence[Insight], now: float
+) -> tuple[list[Taught], dict[str, bool]]:
+    """Find lessons about ways of working in the runs of a whole team.
+
+    Args:
+        team: Whose.
+        panel: The runs; none if it is not time to look.
+        mined: Lessons about habits that are there.
+        now: Seconds since the epoch.
+
+    Returns:
+        At most three new lessons, least likely by chance first, with what the runs of the panel say about each;
+        and whether they and those that are there hold, by id.
+    """
+    room = min(MAX_LESSONS, MAX_HABITS - sum(i.state == "active" for i in mined))
+    if not panel:
+        return [], {}
+    out: list[Taught] = []
+    reviewed = review(panel, {i.pattern: i.polarity for i in mined}, max(0, room))
+    for habit in reviewed.found:
+        showed = {m.run.task_id: (m, follows(habit.pattern, m.profile)) for m in panel}
+        followed = {id: (m, did == (habit.polarity == "do")) for id, (m, did) in showed.items() if did is not None}
+        insight = _insight(team, habit.pattern, habit.polarity, _example(list(followed.values())), now)
+        evidence = tuple(Evidence(id, insight.id, did, m.run.resolved) for id, (m, did) in followed.items())
+        out.append(Taught(insight, evidence, habit.p))
+    verdicts = {i.id: reviewed.holds[i.pattern] for i in mined if i.pattern in reviewed.holds}
+    return out, {**verdicts, **{t.insight.id: True for t in out}}
+
+
+def _example(followed: Sequence[tuple[Member, bool]]) -> tuple[str, str]:
+    """Give a success that followed and a failure that did not, of one question if there are such; by id."""
+    good = sorted((m.run.question, m.run.task_id) for m, did in followed if did and m.run.resolved)
+    bad = sorted((m.run.question, m.run.task_id) for m, did in followed if not did and not m.run.resolved)
+    both = {q for q, _ in good} & {q for q, _ in bad}
+    if both:
+        good, bad = ([pair for pair in each if pair[0] == min(both)] for each in (good, bad))
+    return good[0][1] if good else "", bad[0][1] if bad else ""
 
 
 def _contrasts(better: Profile, worse: Profile) -> list[tuple[Polarity, set[str]]]:
@@ -110,6 +161,12 @@ class _Finding:
         return pattern_order(self.pattern)
 
 
+def _spread(pattern: str, compared: Sequence[Neighbour]) -> bool:
+    """Say whether different tasks show a pattern: what only one does may name a thing of it."""
+    tasks = {n.profile.asked for n in compared if follows(pattern, n.profile)}
+    return len(tasks) >= min(MIN_TASKS, len({n.profile.asked for n in compared}))
+
+
 def _chance(followed: Sequence[bool | None], compared: Sequence[Neighbour]) -> float | None:
     """Say how likely chance divides the runs at least so well; None where too few runs could tell."""
     good = bad = successes = failures = 0
@@ -128,25 +185,29 @@ def _chance(followed: Sequence[bool | None], compared: Sequence[Neighbour]) -> f
 
 
 def _teach(team: str, finding: _Finding, compared: Sequence[Neighbour], pair: tuple[str, str], now: float) -> Taught:
-    insight = Insight(
-        id=finding.id,
-        team=team,
-        text=sentence(finding.pattern, finding.polarity),
-        polarity=finding.polarity,
-        audience=audience(finding.pattern),
-        state="active",
-        origin="rules",
-        pattern=finding.pattern,
-        taught_by=(pair,),
-        created=now,
-        updated=now,
-    )
+    insight = _insight(team, finding.pattern, finding.polarity, pair, now)
     evidence = tuple(
         Evidence(n.task_id, finding.id, did, n.resolved)
         for did, n in zip(finding.followed, compared, strict=True)
         if did is not None
     )
     return Taught(insight, evidence, finding.p)
+
+
+def _insight(team: str, pattern: str, polarity: Polarity, pair: tuple[str, str], now: float) -> Insight:
+    return Insight(
+        id=insight_id(polarity, pattern),
+        team=team,
+        text=sentence(pattern, polarity),
+        polarity=polarity,
+        audience=audience(pattern),
+        state="active",
+        origin="rules",
+        pattern=pattern,
+        taught_by=(pair,),
+        created=now,
+        updated=now,
+    )
 
 
 def evidence_of(task_id: str, resolved: bool, p: Profile, insights: Sequence[Insight]) -> list[Evidence]:

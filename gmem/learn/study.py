@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,8 @@ from gmem.learn.condense import condense
 from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
 from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
-from gmem.learn.patterns import Profile, profile
+from gmem.learn.panel import Member, Panels, due
+from gmem.learn.patterns import Profile, is_habit, profile
 from gmem.learn.rules import evidence_of
 from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, Notice, RecallEvent, Task
 from gmem.recall.rank import relevance, top
@@ -51,6 +52,7 @@ class Scholar:
         self.distiller = distiller
         self._clock = clock
         self._profiles: OrderedDict[tuple[str, str], Profile] = OrderedDict()
+        self._panels = Panels(store, self._profile, lambda team, id: self._profiles.get((team, id)))
 
     def study(
         self,
@@ -100,7 +102,9 @@ class Scholar:
                     (e.task_id, e.insight_id),
                     Evidence(e.task_id, e.insight_id, e.followed, task.outcome == "resolved"),
                 )
-        insights = yield from call(self._states, task.team, lessons.insights, known, list(evidence.values()))
+        insights = yield from call(
+            self._states, task.team, lessons.insights, known, list(evidence.values()), lessons.verdicts
+        )
         batch = Batch(
             team=task.team,
             op_id=op_id,
@@ -143,17 +147,25 @@ class Scholar:
                     rival = (other, trace)
             others.append(Neighbour(id, resolved, shape))
         run = Neighbour(task.id, task.outcome == "resolved", self._profile(task, interaction))
-        return Contrast(task, interaction, run, others, rival, self._known(task, others), self._clock())
+        known, mined = self._known(task, others)
+        panel: list[Member] = []
+        if due(task.id, int(np.count_nonzero(candidates.outcomes))):
+            panel = self._panels.panel(task, interaction, candidates)
+        return Contrast(task, interaction, run, others, rival, known, self._clock(), panel, mined)
 
-    def _known(self, task: Task, others: Sequence[Neighbour]) -> list[tuple[Insight, Standing]]:
-        """Give the insights that the neighbours have a say in; of many, those with the nearest say."""
+    def _known(self, task: Task, others: Sequence[Neighbour]) -> tuple[list[tuple[Insight, Standing]], list[Insight]]:
+        """Give the insights that the neighbours have a say in, of many those with the nearest say, and all about
+        habits, which every run has a say in; and the latter by themselves."""
         ids: dict[str, None] = {}
         for id in (task.id, *(o.task_id for o in others)):
             ids.update(dict.fromkeys(e.insight_id for e in self._store.evidence(task.team, task_id=id)))
         states: tuple[InsightState, ...] = ("candidate", "active", "rebuild")
         there = {i.id: i for i in self._store.insights(task.team, states=states)}
         near = [there[id] for id in ids if id in there][:REVIEWED]  # one may be forgotten meanwhile
-        return [(i, self._store.standing(task.team, i.id)) for i in near]
+        mined = [i for i in there.values() if i.pattern and is_habit(i.pattern)]
+        # Every run must have its say, or a habit's evidence would come from runs that look like its first ones.
+        near += [i for i in mined[:REVIEWED] if i not in near]
+        return [(i, self._store.standing(task.team, i.id)) for i in near], mined
 
     def _met(
         self, team: str, taught: Sequence[Insight], known: Sequence[tuple[Insight, Standing]]
@@ -196,6 +208,7 @@ class Scholar:
         changed: Sequence[Insight],
         known: Sequence[tuple[Insight, Standing]],
         evidence: Sequence[Evidence],
+        verdicts: Mapping[str, bool],
     ) -> list[Insight]:
         """Put every insight in the state that the evidence, this batch's included, puts it in."""
         now = self._clock()
@@ -209,7 +222,7 @@ class Scholar:
         out: dict[str, Insight] = {i.id: i for i in changed}
         for insight in [*changed, *(i for i, _ in known if i.id not in out)]:
             standing = _updated(standings.get(insight.id, Standing()), about.get(insight.id, ()))
-            state = state_of(insight, standing)
+            state = state_of(insight, standing, verdicts.get(insight.id))
             if insight.id in out:
                 out[insight.id] = replace(insight, state=state)
             elif state != insight.state:

@@ -42,7 +42,7 @@ def lesson_line(lesson: Lesson) -> str:
     text = clean(insight.text).rstrip(".")
     (good, successes), (bad, failures) = lesson.successes, lesson.failures
     if insight.polarity == "avoid" and insight.pattern:
-        evidence = f"{failures - bad} of {failures} failures did it, {successes - good} of {successes} successes"
+        evidence = f"{good} of {successes} successes kept to it, {bad} of {failures} failures"
     elif insight.pattern:
         evidence = f"{good} of {successes} successes did, {bad} of {failures} failures"
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import embedding, importing, install, opening, recall, size, writes
+from . import embedding, importing, install, lessons, opening, recall, size, writes
 from .clock import load
 from .picture import draw
 from .report import Bench, Table
@@ -27,6 +27,7 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "importing": importing.measure,
     "embedders": embedding.measure,
     "install": install.measure,
+    "lessons": lessons.measure,
 }
 
 

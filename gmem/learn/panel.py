@@ -1,0 +1,182 @@
+"""The panel: a bounded sample of a team's verified runs, on which its habits are compared.
+
+However large a memory grows, the panel stays as large: so learning costs the same for each run.  Which
+runs are in it follows from their ids and questions alone, so it does not depend on the order in which
+they were learned, nor on who reads it.  It is drawn by outcome, from one question after the other, those
+first of which runs of both outcomes are known: it is within questions that runs are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import nsmallest
+
+import numpy as np
+
+from gmem.errors import UnknownId
+from gmem.graphs.base import Candidates, GraphStore
+from gmem.learn.patterns import habits
+from gmem.learn.profile import Profile, place
+from gmem.model import Interaction, Task
+from gmem.text import fold, template
+
+__all__ = ["Drawn", "Member", "Panels", "draw", "drawn", "due", "member"]
+
+SIZE = 256
+"""Runs of each outcome in a panel."""
+POOL = 2_048
+"""Runs of each outcome whose questions are looked at to draw a panel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A verified run that may be in a panel.
+
+    Attributes:
+        task_id: The run.
+        resolved: What came of it.
+        question: Hash of the text that was asked.
+        kind: Hash of the same, names and numbers left out.
+        source: Where its trace came from.
+    """
+
+    task_id: str
+    resolved: bool
+    question: int
+    kind: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A run in a panel, and what it did."""
+
+    run: Drawn
+    profile: Profile
+    habits: frozenset[str]
+
+
+def member(run: Drawn, shape: Profile) -> Member:
+    """Seat a run in a panel."""
+    return Member(run, shape, frozenset(habits(shape)))
+
+
+def due(task_id: str, verified: int) -> bool:
+    """Say whether habits are compared anew when a run ends: at about every sixteenth part of growth."""
+    step = 1 << max(0, min(8, (verified // 16).bit_length() - 1)) if verified >= 32 else 1
+    return place(task_id) % step == 0
+
+
+def drawn(task: Task) -> Drawn:
+    """Note of a verified task what drawing needs."""
+    question, kind = place(fold(task.query).casefold()), place(template(task.query))
+    return Drawn(task.id, task.outcome == "resolved", question, kind, task.source)
+
+
+def draw(runs: Iterable[Drawn], size: int = SIZE) -> list[Drawn]:
+    """Draw a panel.
+
+    Args:
+        runs: Verified runs, in any order.
+        size: Runs of each outcome, at most.
+
+    Returns:
+        The runs of the panel, by id.
+    """
+    by_question: dict[tuple[int, bool], list[Drawn]] = {}
+    for run in runs:
+        by_question.setdefault((run.question, run.resolved), []).append(run)
+    turns: dict[bool, list[tuple[bool, int, int, str, Drawn]]] = {True: [], False: []}
+    for (question, resolved), each in by_question.items():
+        alone = (question, not resolved) not in by_question
+        each.sort(key=lambda r: (place(r.task_id), r.task_id))
+        turns[resolved] += [(alone, turn, question, r.task_id, r) for turn, r in enumerate(each)]
+    chosen = [r for each in turns.values() for *_, r in nsmallest(size, each)]
+    return sorted(chosen, key=lambda r: r.task_id)
+
+
+class Panels:
+    """Draws panels from a store, and remembers what it read of each task.
+
+    Args:
+        store: Where the runs are.
+        shape: Gives the profile of a run, remembered or made.
+        remembered: Gives the profile of a run by team and id, if it is remembered.
+    """
+
+    def __init__(
+        self,
+        store: GraphStore,
+        shape: Callable[[Task, Interaction], Profile],
+        remembered: Callable[[str, str], Profile | None],
+    ) -> None:
+        self._store = store
+        self._shape = shape
+        self._remembered = remembered
+        self._known: dict[str, dict[str, Drawn]] = {}
+        self._seated: dict[str, dict[str, Member]] = {}
+
+    def panel(self, task: Task, interaction: Interaction, candidates: Candidates) -> list[Member]:
+        """Draw the panel of a team at the end of a run.
+
+        Args:
+            task: The run's task, verified; it need not be stored yet.
+            interaction: Its interaction graph.
+            candidates: The team's tasks, for any query.
+
+        Returns:
+            The panel's members, by id.
+        """
+        team = task.team
+        pool = self._pool(team, candidates, task.id)
+        known = self._known.setdefault(team, {})
+        known[task.id] = drawn(task)
+        missing = [id for id, resolved in pool.items() if id not in known or known[id].resolved != resolved]
+        for found in self._tasks(team, missing):
+            known[found.id] = drawn(found)
+        for gone in [id for id in known if id not in pool and id != task.id]:
+            del known[gone]
+        chosen = draw(known[id] for id in (*pool, task.id) if id in known)
+        return self._members(team, chosen, task, interaction)
+
+    def _pool(self, team: str, candidates: Candidates, own: str) -> dict[str, bool]:
+        pool: dict[str, bool] = {}
+        for resolved in (True, False):
+            if candidates.exact:
+                wanted = (candidates.outcomes > 0) if resolved else (candidates.outcomes < 0)
+                ids: Sequence[str] = [
+                    candidates.ids[i] for i in np.flatnonzero(wanted & (candidates.trust > 0)).tolist()
+                ]
+            else:
+                ids = self._store.task_ids(team, outcome="resolved" if resolved else "failed")
+            if len(ids) > POOL:
+                ids = sorted(ids, key=place)[:POOL]
+            pool.update((id, resolved) for id in ids if id != own)
+        return pool
+
+    def _tasks(self, team: str, ids: Sequence[str]) -> list[Task]:
+        try:
+            found = self._store.tasks(team, ids)
+        except UnknownId:  # one was forgotten by somebody else since the search
+            found = [task for task, _ in self._store.cases(team, ids).values()]
+        return [t for t in found if t.outcome != "unknown" and t.trust > 0]
+
+    def _members(self, team: str, chosen: Sequence[Drawn], task: Task, interaction: Interaction) -> list[Member]:
+        before = self._seated.get(team, {})
+        shapes: dict[str, Profile] = {task.id: self._shape(task, interaction)}
+        for run in chosen:
+            if run.task_id not in before and run.task_id not in shapes:
+                shape = self._remembered(team, run.task_id)
+                shapes.update({run.task_id: shape} if shape is not None else {})
+        missing = [run.task_id for run in chosen if run.task_id not in shapes and run.task_id not in before]
+        cases: Mapping[str, tuple[Task, Interaction]] = self._store.cases(team, missing) if missing else {}
+        shapes.update((id, self._shape(*case)) for id, case in cases.items())
+        found: list[Member] = []
+        for run in chosen:
+            if run.task_id in shapes:
+                found.append(member(run, shapes[run.task_id]))
+            elif run.task_id in before:
+                found.append(replace(before[run.task_id], run=run))
+        self._seated[team] = {m.run.task_id: m for m in found}
+        return found
