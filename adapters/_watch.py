@@ -53,6 +53,7 @@ class Watch:
         self.attachment = attachment
         self.run = run
         self._numbers: dict[Hashable, int] = {}
+        self._silent: dict[Hashable, list[int]] = {}
         self._notes: dict[str, str] = {}
         self._began = time.time()
         self._warned = False
@@ -101,7 +102,8 @@ class Watch:
     def put(self, key: Hashable, message: object, upstream: Iterable[Hashable] = ()) -> bool:
         """Record a message as the user's own `utterances` says; False if it is left to the adapter.
 
-        Each of them builds on the one before, and the key names the last.
+        Each of them builds on the one before, and the key names the last.  A message that is none hands
+        on what it built on.
         """
         said: list[Said] | None = None
         if self.attachment.utterances is not None and not self._ended:
@@ -112,6 +114,9 @@ class Watch:
             own = key if said is not None and place == len(said) - 1 else (key, place)
             self.heard(own, one.agent, one.text, upstream=upstream, kind=one.kind, reward=one.reward, to=one.to)
             upstream = (own,)
+        if said is not None and not said:
+            with self._lock:
+                self._silent[key] = self._seqs(upstream)
         return said is not None
 
     def used(
@@ -278,7 +283,10 @@ class Watch:
             yield None if self.run is None or self._ended or key in self._numbers else self.run
 
     def _seqs(self, keys: Iterable[Hashable]) -> list[int]:
-        return sorted({self._numbers[k] for k in keys if k in self._numbers})
+        found: set[int] = set()
+        for key in keys:
+            found.update([self._numbers[key]] if key in self._numbers else self._silent.get(key, ()))
+        return sorted(found)
 
     def _role(self, agent: str) -> str:
         return named(self.attachment.roles.get(agent) or agent)

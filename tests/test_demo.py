@@ -13,7 +13,8 @@ from rich.console import Console
 
 import gmem
 from gmem.cli import main
-from gmem.demo.play import CONDITIONS, GMEM, NONE, WRONG, Course, Game, Results
+from gmem.demo.games import CONDITIONS, GMEM, NONE, WRONG, Game
+from gmem.demo.play import Course, Results
 from gmem.demo.recording import AGENTS, Line, Recorder
 from gmem.demo.report import commands, figures, learning_curve, show
 from gmem.demo.schedule import QUICK_TYPES

@@ -10,11 +10,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from gmem.demo import java
 from gmem.demo.cases import adapt, plan_from, shorten_routes
+from gmem.demo.games import players, told
 from gmem.demo.java import DemoSetupError, find_java
 from gmem.demo.language import correspondences, decide
 from gmem.demo.notes import read_notes
 from gmem.demo.on_langgraph import play
-from gmem.demo.play import players, told
 from gmem.demo.policy import GO_AHEAD, Actor, Critic, GoldPlanner, Planner
 from gmem.demo.recording import Line
 from gmem.demo.schedule import TASK_TYPES, draw

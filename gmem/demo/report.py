@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gmem import Lesson, Memory, Recall
-from gmem.demo.play import CONDITIONS, GMEM, Game, Results
+from gmem.demo.games import CONDITIONS, GMEM, Game
+from gmem.demo.play import Results
 from gmem.recall.lines import clean, lesson_line
 from gmem.stats import fisher
 from gmem.text import clip

@@ -42,17 +42,18 @@ SEED = 7
 """Chooses and orders the variations."""
 
 
-def draw(variations: Sequence[int], count: int, task_type: str) -> list[int]:
+def draw(variations: Sequence[int], count: int, task_type: str, seed: int = SEED) -> list[int]:
     """Draw variations, the same ones each time.
 
     Args:
         variations: Those to draw from.
         count: How many.
         task_type: Their task type; another type draws others.
+        seed: Another seed draws others.
 
     Returns:
         The drawn variations in the order to be played, fewer when there are not so many.
     """
     pool = list(variations)
-    random.Random(f"{SEED}:{task_type}").shuffle(pool)
+    random.Random(f"{seed}:{task_type}").shuffle(pool)
     return pool[:count]
