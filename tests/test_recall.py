@@ -98,6 +98,21 @@ def test_a_role_gets_its_own_part(memory: gmem.Memory, role: str) -> None:
     assert "Plan" in memory.recall("Bake bread", "somebody new").text
 
 
+def test_a_role_is_told_what_was_done_in_the_end_because_of_it(words: gmem.Memory) -> None:
+    """Each speaks to the next, as the teams of frameworks mostly do: nothing that is done builds on the plan itself."""
+    with words.task("Bake bread", agents={"ann": "planner", "bob": "cook", "cy": "critic", "dan": "helper"}) as run:
+        run.say("dan", "Good morning", inspired_by=())
+        run.say("ann", "First the dough, then the oven", inspired_by=())
+        for at in ("dough", "oven"):
+            run.say("cy", f"Go ahead with the {at}")
+            run.act("bob", f"work on the {at}", f"The {at} is ready.")
+        run.resolve()
+    told = words.recall("Bake bread", "planner").text
+    assert "bob: work on the oven => The oven is ready." in told and "work on the dough" in told
+    assert "Go ahead with the oven" not in told and "Good morning" not in told
+    assert "work on" not in words.recall("Bake bread", "helper").text  # nothing came of what he said
+
+
 def test_lessons_about_roles_reach_those_roles(memory: gmem.Memory) -> None:
     for i in range(8):
         with memory.task(f"Write report {i}", agents={"a": "author", "b": "critic", "c": "printer"}) as run:

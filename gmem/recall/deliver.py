@@ -33,7 +33,8 @@ def project(task: Task, utterances: Sequence[Utterance], role: str) -> tuple[Utt
     """Keep the part of an interaction graph that a role can use.
 
     That is, among the key steps of the task: what agents of the role said, what it was addressed
-    with, what it built on, and what was built on it.  A role that took no part gets every key step.
+    with, what it built on, what was built on it, and what was done in the end because of it, however
+    many others had a say in between.  A role that took no part gets every key step.
 
     Args:
         task: The task, with its key steps.
@@ -54,6 +55,11 @@ def project(task: Task, utterances: Sequence[Utterance], role: str) -> tuple[Utt
             near.update(u.inspired_by)
         elif own & set(u.inspired_by):
             near.add(u.seq)
+    after = set(own)
+    for u in utterances:
+        if after & set(u.inspired_by):
+            after.add(u.seq)
+    near.update(u.seq for u in kept if u.seq in after and u.kind in ("action", "tool_call"))
     # An answer belongs to its action, and an action without its answer tells half the story.
     for act, answer in answers(kept).items():
         if act in near:
