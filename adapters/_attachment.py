@@ -46,7 +46,7 @@ class Attachment:
         judge: Says what came of a run, from what the team gave back; without one nobody knows, until
             somebody calls `memory.feedback`.  It may be awaitable where the framework is.
         roles: Role of each agent, by name; an agent's own name by default.
-        budget: Largest price of what one role is given, in tokens.
+        budget: Largest price of what one role is given, in tokens; 0 to watch the team without helping it.
         inject: Where recalled text goes.
         errors_fail: Whether a run that an exception ended counts as failed; else its outcome is unknown.
         patience: Seconds that a team waits for a recall, before it goes on without.

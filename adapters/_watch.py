@@ -184,7 +184,8 @@ class Watch:
         return self._noted(role)
 
     def _resting(self, role: str) -> bool:
-        return role in self._notes or self._ended or self.attachment.resting()
+        silent = self.attachment.budget == 0  # the team is only watched
+        return silent or role in self._notes or self._ended or self.attachment.resting()
 
     def _noted(self, role: str) -> str:
         if role not in self._notes:  # the recall failed: nobody waits for it again in this run

@@ -12,23 +12,23 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import gmem
+from gmem.adapters import Verdict
 from gmem.cli import main
 from gmem.demo.games import CONDITIONS, GMEM, NONE, WRONG, Game
 from gmem.demo.play import Course, Results
-from gmem.demo.recording import AGENTS, Line, Recorder
+from gmem.demo.recording import outcome, said
 from gmem.demo.report import commands, figures, learning_curve, show
 from gmem.demo.schedule import QUICK_TYPES
-from gmem.model import answers
 
 TALK = (
-    Line("planner", "1. focus on egg\n2. take egg"),
-    Line("actor", "focus on egg"),
-    Line("critic", "veto: it cannot be taken back"),
-    Line("actor", "pass: focus on egg"),
-    Line("actor", "take nest  (instead of: take egg)"),
-    Line("critic", "go ahead"),
-    Line("environment", "(nothing to be seen)", 5.0),
-    Line("planner", "no plan"),
+    ("planner", "1. focus on egg\n2. take egg", "", 0.0),
+    ("actor", "focus on egg", "focus on egg", 0.0),
+    ("critic", "veto: it cannot be taken back", "focus on egg", 0.0),
+    ("actor", "pass: focus on egg", "focus on egg", 0.0),
+    ("actor", "take nest  (instead of: take egg)", "take nest", 0.0),
+    ("critic", "go ahead", "take nest", 0.0),
+    ("environment", "(nothing to be seen)", "take nest", 5.0),
+    ("planner", "no plan", "take nest", 0.0),
 )
 
 
@@ -38,27 +38,25 @@ def memory(tmp_path: Path) -> Any:
         yield opened
 
 
-def test_each_line_is_tied_to_what_it_builds_on(memory: gmem.Memory) -> None:
-    with memory.task("find an egg", agents=AGENTS) as run:
-        record = Recorder(run)
-        for line in TALK:
-            record(line)
-        run.resolve(100)
-    said = memory.interaction(run.id).utterances
-    assert [(u.agent, u.kind, u.inspired_by) for u in said] == [
-        ("planner", "message", ()),
-        ("actor", "message", (0,)),  # vetoed: talk, not a deed
-        ("critic", "message", (1,)),
-        ("actor", "message", (0, 2)),
-        ("actor", "action", (0, 3)),
-        ("critic", "message", (4,)),
-        ("environment", "observation", (4, 5)),
-        ("planner", "message", (6,)),
+def test_a_command_is_a_deed_once_the_world_has_answered() -> None:
+    told = [s for line in TALK for s in said(*line)]
+    assert [(s.agent, s.kind, s.text, s.to) for s in told] == [
+        ("planner", "message", "1. focus on egg\n2. take egg", ("actor",)),
+        ("actor", "message", "focus on egg", ("critic",)),  # vetoed: talk, not a deed
+        ("critic", "message", "veto: it cannot be taken back", ("actor",)),
+        ("actor", "message", "pass: focus on egg", ("actor",)),
+        ("critic", "message", "go ahead", ("actor",)),  # a verdict is said to the actor either way
+        ("actor", "action", "take nest", ("critic",)),
+        ("environment", "observation", "(nothing to be seen)", ("actor",)),
+        ("planner", "message", "no plan", ("actor",)),
     ]
-    assert {act: answer.seq for act, answer in answers(said).items()} == {4: 6}
-    assert said[4].content == "take nest" and said[6].content and said[6].reward == 5.0
-    assert [u.to for u in said[:3]] == [("actor",), ("critic",), ("actor",)]
-    assert said[3].role == "actor" and said[5].to == said[2].to  # a verdict is said to the actor either way
+    assert [s.reward for s in told if s.kind == "observation"] == [5.0]
+
+
+def test_a_game_is_judged_by_its_last_score() -> None:
+    assert outcome(100) == Verdict("resolved", 100)
+    assert (outcome(-100).outcome, outcome(-100).reason) == ("failed", "the game was lost for good")
+    assert outcome(40) == Verdict("failed", 40, "the team gave up at 40 of 100")
 
 
 def results(scores: dict[str, list[int]]) -> Results:
@@ -88,7 +86,7 @@ def test_figures_of_games(memory: gmem.Memory) -> None:
 
 def test_an_explanation_of_many_rows_is_cut_and_nothing_stored_is_markup(memory: gmem.Memory) -> None:
     for i in range(12):
-        with memory.task(f"find an egg [bold]{i}[/nothing]", agents=AGENTS) as run:
+        with memory.task(f"find an egg [bold]{i}[/nothing]", agents={"actor": "actor"}) as run:
             run.act("actor", f"take egg {i}", "Taken.")
             run.resolve(100)
     played = results({GMEM: [100]})

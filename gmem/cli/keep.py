@@ -192,19 +192,22 @@ def _installed(package: str) -> bool:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-output"),
               show_default=True, help="Folder for the memory and the picture.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A few games only.")
+@click.option("--framework", type=click.Choice(["langgraph", "autogen"]), default="langgraph", show_default=True,
+              help="What the team is built on.")  # fmt: skip
 @base.common()
-def demo(out: Path, quick: bool) -> None:
+def demo(out: Path, quick: bool, framework: str) -> None:
     """Watch a real team play ScienceWorld without and with memory (a few minutes).
 
     \b
     gmem demo
     gmem demo --quick --json
+    gmem demo --framework autogen
     """
     try:
         from gmem.demo import command
     except ImportError as error:
         raise MissingExtra(f"the demo needs packages of its own ({error}): pip install 'gmem-engine[demo]'") from error
-    code = command.run(base.as_json(), out, quick, base.console())
+    code = command.run(base.as_json(), out, quick, framework, base.console())
     click.get_current_context().exit(code)
 
 

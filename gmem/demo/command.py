@@ -16,16 +16,18 @@ from gmem.errors import MissingExtra
 
 __all__ = ["run"]
 
-MEND = "the demo needs its extra: pip install 'gmem-engine[demo,static]'"
+FRAMEWORKS = {"langgraph": ("langgraph", "demo"), "autogen": ("autogen_agentchat", "demo-autogen")}
+"""Package and extra of each framework that the team can play on."""
 
 
-def run(as_json: bool, out: Path, quick: bool, console: Console) -> int:
+def run(as_json: bool, out: Path, quick: bool, framework: str, console: Console) -> int:
     """Play the demo.
 
     Args:
         as_json: Print the figures as JSON instead of tables.
         out: Folder for the memory, the picture and the figures; made if it is missing.
         quick: Play only a few types and variations.
+        framework: What the team plays on, one of `FRAMEWORKS`.
         console: Where to print; progress goes to standard error.
 
     Returns:
@@ -34,13 +36,17 @@ def run(as_json: bool, out: Path, quick: bool, console: Console) -> int:
     Raises:
         MissingExtra: A package of the extra is not installed, or no Java is to be found.
     """
+    package, extra = FRAMEWORKS[framework]
     try:
-        for package in ("langgraph", "matplotlib", "scienceworld"):
-            import_module(package)
+        for needed in (package, "matplotlib", "scienceworld"):
+            import_module(needed)
+        on = import_module(f"gmem.demo.on_{framework}").play
         from gmem.demo.play import Course, play
         from gmem.demo.report import figures, picture, show
     except ImportError as error:
-        raise MissingExtra(f"{MEND} ({error})") from error
+        raise MissingExtra(
+            f"the demo on {framework} needs its extra: pip install 'gmem-engine[{extra},static]' ({error})"
+        ) from error
     out.mkdir(parents=True, exist_ok=True)
     path = out / "demo.gmem"
     for old in (path, *out.glob("demo.gmem-*")):
@@ -53,7 +59,7 @@ def run(as_json: bool, out: Path, quick: bool, console: Console) -> int:
     with Memory(path) as memory:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("starting the world", total=course.games)
-            results = play(memory, course, lambda what: progress.update(bar, advance=1, description=what))
+            results = play(memory, course, on, lambda what: progress.update(bar, advance=1, description=what))
         seconds = time.monotonic() - started
         drawn = out / "learning-curve.png"
         picture(results, drawn)

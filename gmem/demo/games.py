@@ -9,17 +9,15 @@ from langchain_core.language_models import BaseChatModel
 
 from gmem import Memory, Recall
 from gmem.demo import schedule
-from gmem.demo.on_langgraph import play
 from gmem.demo.policy import Actor, Critic, GoldPlanner, Planner
-from gmem.demo.recording import AGENTS, Recorder
-from gmem.demo.score import Played
+from gmem.demo.score import Play, Played
 from gmem.demo.team.prompts import ROLES
 from gmem.demo.world import World
 from gmem.text import tokens
 
 __all__ = [
-    "BUDGET", "CONDITIONS", "GMEM", "NONE", "WRONG", "Game", "alone", "experience", "helped", "players", "recalled",
-    "told",
+    "BUDGET", "CONDITIONS", "GMEM", "NONE", "WRONG", "Game", "Stage", "alone", "experience", "helped", "players",
+    "recalled", "told",
 ]  # fmt: skip
 
 NONE, WRONG, GMEM = "without memory", "wrong task type", "with gmem"
@@ -48,63 +46,57 @@ class Game:
     tokens: int = 0
 
 
-def experience(world: World, memory: Memory, task_type: str, variation: int, expert: bool) -> int:
-    """Let a team play a variation, and record it; an expert is told the environment's own path.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where games are played: a world, and a framework for the team."""
+
+    world: World
+    play: Play
+
+
+def experience(stage: Stage, memory: Memory, task_type: str, variation: int, expert: bool) -> int:
+    """Let a team play a variation, and watch it; an expert is told the environment's own path.
 
     Returns:
         The score, -100 to 100.
     """
-    gold = world.gold_path(task_type, variation) if expert else []
-    query = world.load(task_type, variation)
-    with memory.task(query, agents=AGENTS, source="expert" if expert else "novice", metadata=_facts(task_type)) as run:
-        score = play(
-            world,
-            players(GoldPlanner(actions=gold) if expert else Planner()),
-            schedule.EXPERT_MOVES if expert else schedule.NOVICE_MOVES,
-            record=Recorder(run),
-        ).score
-        if score >= 100:
-            run.resolve(score)
-        else:
-            run.fail(_reason(score), score=score)
-    return score
+    gold = stage.world.gold_path(task_type, variation) if expert else []
+    stage.world.load(task_type, variation)
+    planner = GoldPlanner(actions=gold) if expert else Planner()
+    most = schedule.EXPERT_MOVES if expert else schedule.NOVICE_MOVES
+    return stage.play(stage.world, players(planner), most, memory=memory).score
 
 
 def alone(
-    world: World, task_type: str, variation: int, condition: str, notes: Mapping[str, str],
+    stage: Stage, task_type: str, variation: int, condition: str, notes: Mapping[str, str],
     most_moves: int = schedule.TEAM_MOVES,
 ) -> Game:  # fmt: skip
-    """Play a variation with notes of any origin, or without; it is not recorded.
+    """Play a variation with notes of any origin, or without; no memory sees it.
 
     Args:
-        world: The world.
+        stage: Where to play.
         task_type: What is played.
         variation: Which of it.
         condition: Name of the condition.
         notes: What each role is told, by role; those without an entry are told nothing.
         most_moves: After so many commands the team gives up.
     """
-    world.load(task_type, variation)
-    played = play(world, players(Planner()), most_moves, told(notes))
+    stage.world.load(task_type, variation)
+    played = stage.play(stage.world, players(Planner()), most_moves, told(notes))
     return _game(played, task_type, variation, condition, sum(map(tokens, notes.values())))
 
 
-def helped(world: World, memory: Memory, task_type: str, variation: int) -> tuple[Game, Recall]:
-    """Play a variation with what the memory recalls for it; it is recorded and learned from.
+def helped(stage: Stage, memory: Memory, task_type: str, variation: int) -> tuple[Game, Recall]:
+    """Play a variation with a team that is attached to a memory, which then learns from the game.
 
     Returns:
         The game, and what the planner was given.
     """
-    query = world.load(task_type, variation)
-    with memory.task(query, agents=AGENTS, source="team", metadata=_facts(task_type)) as run:
-        recalls = {role: run.recall(role, budget=BUDGET) for role in ROLES}
-        notes = {role: r.text for role, r in recalls.items()}
-        played = play(world, players(Planner()), schedule.TEAM_MOVES, told(notes), Recorder(run))
-        if played.score >= 100:
-            run.resolve(played.score)
-        else:
-            run.fail(_reason(played.score), score=played.score)
-    return _game(played, task_type, variation, GMEM, sum(r.tokens for r in recalls.values())), recalls["planner"]
+    query = stage.world.load(task_type, variation)
+    # The same that the adapter is about to deliver: nothing has been added in between.
+    given = {role: memory.recall(query, role, budget=BUDGET) for role in ROLES}
+    played = stage.play(stage.world, players(Planner()), schedule.TEAM_MOVES, memory=memory, budget=BUDGET)
+    return _game(played, task_type, variation, GMEM, sum(r.tokens for r in given.values())), given["planner"]
 
 
 def recalled(memory: Memory, query: str) -> dict[str, str]:
@@ -124,11 +116,3 @@ def players(planner: BaseChatModel) -> dict[str, BaseChatModel]:
 
 def _game(played: Played, task_type: str, variation: int, condition: str, price: int) -> Game:
     return Game(task_type, variation, condition, max(0, played.score), max(0, played.best), played.moves, price)
-
-
-def _facts(task_type: str) -> dict[str, str]:
-    return {"environment": "ScienceWorld", "type": task_type}
-
-
-def _reason(score: int) -> str:
-    return "the game was lost for good" if score < 0 else f"the team gave up at {score} of 100"

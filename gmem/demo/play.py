@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gmem import Memory, Recall
 from gmem.demo import schedule
-from gmem.demo.games import BUDGET, CONDITIONS, GMEM, WRONG, Game, alone, experience, helped, recalled
+from gmem.demo.games import (
+    BUDGET,
+    CONDITIONS,
+    GMEM,
+    WRONG,
+    Game,
+    Stage,
+    alone,
+    experience,
+    helped,
+    recalled,
+)
+from gmem.demo.score import Play
 from gmem.demo.world import World
 
 __all__ = ["Course", "Results", "other_type", "play"]
@@ -58,36 +70,40 @@ class Course:
         return len(self.types) * (self.experts + self.novices + len(CONDITIONS) * self.tests)
 
 
-def play(memory: Memory, course: Course, tick: Tick = lambda what: None) -> Results:
+def play(memory: Memory, course: Course, on: Play, tick: Tick = lambda what: None) -> Results:
     """Make the experience, then play the tests.
 
     Args:
         memory: An empty memory; it learns from the experience and from the games played with it.
         course: How much to play.
+        on: The framework that the team plays on.
         tick: Called with a few words after each game.
     """
     results = Results()
+    kinds: dict[str, str] = {}
     with World() as world:
+        stage = Stage(world, on)
         training = {t: schedule.draw(world.splits(t).train, course.experts + course.novices, t) for t in course.types}
         tests = {t: schedule.draw(world.splits(t).test, course.tests, t) for t in course.types}
         for task_type in course.types:
             for at, variation in enumerate(training[task_type]):
                 expert = at < course.experts
-                score = experience(world, memory, task_type, variation, expert)
+                score = experience(stage, memory, task_type, variation, expert)
+                kinds[world.task] = task_type
                 (results.experts if expert else results.novices).append(score)
                 tick("experts play" if expert else "novices try")
-        texts = {t: world.load(t, training[t][0]) for t in course.types}
         for task_type, variation in _in_turn(tests):
-            other = other_type(memory, texts, task_type)
+            other = other_type(memory, kinds, task_type)
             for condition in CONDITIONS:
                 if condition == GMEM:
-                    game, recall = helped(world, memory, task_type, variation)
+                    game, recall = helped(stage, memory, task_type, variation)
+                    kinds[world.task] = task_type
                     if game.score >= 100 and (results.recall is None or len(recall.query) < len(results.recall.query)):
                         results.recall = recall
                 elif condition == WRONG:
-                    game = alone(world, task_type, variation, condition, recalled(memory, other))
+                    game = alone(stage, task_type, variation, condition, recalled(memory, other))
                 else:
-                    game = alone(world, task_type, variation, condition, {}, schedule.NOVICE_MOVES)
+                    game = alone(stage, task_type, variation, condition, {}, schedule.NOVICE_MOVES)
                 results.games.append(game)
                 tick(f"tests {condition}")
     return results
@@ -101,21 +117,29 @@ def _in_turn(tests: dict[str, list[int]]) -> Iterator[tuple[str, int]]:
                 yield task_type, variations[at]
 
 
-def other_type(memory: Memory, texts: dict[str, str], task_type: str) -> str:
-    """Choose a task text of another kind for which the memory recalls nothing of this kind.
+def other_type(memory: Memory, kinds: Mapping[str, str], task_type: str) -> str:
+    """Choose the text of a task of another kind for which the memory recalls nothing of this kind.
 
     Types whose names begin alike (find-plant, find-animal) are the same work, so they count as one kind.
+
+    Args:
+        memory: What is recalled from.
+        kinds: Type of every task in it, by text.
+        task_type: The type that is not to be found.
     """
+    texts: dict[str, str] = {}
+    for text, kind in kinds.items():
+        texts.setdefault(kind, text)
     types = list(texts)
     start = types.index(task_type) + len(types) // 2
     for at in range(start, start + len(types)):
         text = texts[types[at % len(types)]]
         known = memory.recall(text, budget=BUDGET)
-        found = {_kind(c.task.metadata["type"]) for c in (*known.solved, *known.failed)}
-        if _kind(task_type) not in found:
+        found = {_family(kinds[c.task.query]) for c in (*known.solved, *known.failed)}
+        if _family(task_type) not in found:
             return text
     return "something else altogether"
 
 
-def _kind(task_type: str) -> str:
+def _family(task_type: str) -> str:
     return task_type.partition("-")[0]

@@ -15,7 +15,7 @@ import numpy as np
 
 import gmem
 from gmem.demo import schedule
-from gmem.demo.games import GMEM, NONE, WRONG, Game, alone, experience, helped, recalled
+from gmem.demo.games import GMEM, NONE, WRONG, Game, Stage, alone, experience, helped, recalled
 from gmem.demo.play import other_type
 from gmem.demo.world import Splits, World
 from gmem.model import Task
@@ -90,16 +90,16 @@ def season(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda 
         plan: How much to play.
         tick: Called after each game.
     """
-    texts: dict[str, str] = {}
+    stage, kinds = _stage(world), dict[str, str]()
     for task_type in plan.types:
         for at, variation in enumerate(plan.training(world, task_type)):
-            experience(world, memory, task_type, variation, at < plan.experts)
-            texts.setdefault(task_type, world.load(task_type, variation))
+            experience(stage, memory, task_type, variation, at < plan.experts)
+            kinds[world.task] = task_type
             tick("experience")
     pool = Pool(memory, plan.seed)
     out = []
     for task_type in plan.types:
-        wrong = recalled(memory, other_type(memory, texts, task_type))
+        wrong = recalled(memory, other_type(memory, kinds, task_type))
         for variation in plan.held_out(world, task_type):
             query = world.load(task_type, variation)
             told: dict[str, Mapping[str, str]] = {
@@ -110,7 +110,7 @@ def season(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda 
                 if condition == STATIC_CASE and pool.embedder is None:
                     continue
                 most = ALONE_MOVES if condition == NONE else schedule.TEAM_MOVES
-                game = alone(world, task_type, variation, condition, told[condition], most)
+                game = alone(stage, task_type, variation, condition, told[condition], most)
                 out.append(Tried(plan.seed, game))
                 tick(condition)
     return out
@@ -128,7 +128,7 @@ def curve(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda w
         plan: How much to play.
         tick: Called after each game.
     """
-    rng = random.Random(f"curve:{plan.seed}")
+    stage, rng = _stage(world), random.Random(f"curve:{plan.seed}")
     training = {t: plan.training(world, t) for t in plan.types}
     tests = {t: plan.held_out(world, t) for t in plan.types}
     out: list[Tried] = []
@@ -137,13 +137,19 @@ def curve(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda w
         for task_type, other in zip(played, shown, strict=True):
             seen = len(out)
             if at < len(tests[task_type]):
-                game, _ = helped(world, memory, task_type, tests[task_type][at])
+                game, _ = helped(stage, memory, task_type, tests[task_type][at])
                 out.append(Tried(plan.seed, game, place=seen))
                 tick("curve")
             if at < min(plan.experts, len(training[other])):
-                experience(world, memory, other, training[other][at], expert=True)
+                experience(stage, memory, other, training[other][at], expert=True)
                 tick("curve, expert")
     return out
+
+
+def _stage(world: World) -> Stage:
+    from gmem.demo.on_langgraph import play  # here, so that the other topics need no LangGraph
+
+    return Stage(world, play)
 
 
 class Pool:

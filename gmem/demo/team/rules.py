@@ -63,7 +63,7 @@ class Desk:
         plan: The commands of the plan in force, empty without one.
         step: The place in the plan, from 0.
         tries: How often the step was tried.
-        proposal: The command that the critic is asked about.
+        proposal: The command that the actor put forward last.
         options: Commands that the world would take, filled when a step was not taken.
         plans: How often the planner was asked.
     """
@@ -115,7 +115,7 @@ def hear(desk: Desk, text: str, game: Game) -> Desk:
             return replace(desk, proposal=command_of(text), turn="critic")
         return _go_on(_next_step(desk)) if desk.plan else replace(desk, turn=None)
     if text.startswith(VETO):
-        return _go_on(_retry(replace(desk, proposal=""), game))
+        return _go_on(_retry(desk, game))
     return replace(desk, turn="environment")
 
 
