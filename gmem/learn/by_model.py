@@ -21,7 +21,7 @@ from gmem.ids import insight_id
 from gmem.learn.contrast import Contrast, Distiller, Lessons
 from gmem.learn.lifecycle import negated, same_lesson
 from gmem.learn.patterns import follows
-from gmem.learn.rules import RulesDistiller
+from gmem.learn.rules import RulesDistiller, with_habits
 from gmem.llm import ChatModel, ModelFailure
 from gmem.model import Evidence, Insight, Notice, Polarity
 from gmem.recall.lines import clean
@@ -93,7 +93,8 @@ class ModelDistiller:
         if heard.degraded is not None:
             lessons = yield from self._fallback.distil(contrast)
             return replace(lessons, notices=(*lessons.notices, heard.degraded))
-        return lessons_of(contrast, heard.operations, heard.numbered)
+        # A model sees one run and its rival; what only many runs show together is mined all the same.
+        return with_habits(lessons_of(contrast, heard.operations, heard.numbered), contrast)
 
     def _ask(self, contrast: Contrast) -> Flow[_Heard]:
         task = contrast.task

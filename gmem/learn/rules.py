@@ -8,7 +8,7 @@ taught it, and its evidence is every run that was compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gmem.flow import Flow
 from gmem.ids import insight_id
@@ -20,7 +20,7 @@ from gmem.learn.patterns import Profile, audience, follows, pattern_order, patte
 from gmem.model import Evidence, Insight, Polarity
 from gmem.stats import fisher
 
-__all__ = ["RulesDistiller", "Taught", "evidence_of", "mine", "mine_habits"]
+__all__ = ["RulesDistiller", "Taught", "evidence_of", "mine", "mine_habits", "with_habits"]
 
 MAX_P = 0.05
 """A contrast that chance gives more often than this, given how many were tried, teaches nothing."""
@@ -54,11 +54,24 @@ class RulesDistiller:
         yield from ()
         known = {insight.id for insight, _ in contrast.known}
         taught = mine(contrast.task.team, contrast.run, contrast.others, known, contrast.now)
-        habits, verdicts = mine_habits(contrast.task.team, contrast.panel, contrast.mined, contrast.now)
-        taught += habits
-        return Lessons(
-            tuple(t.insight for t in taught), tuple(e for t in taught for e in t.evidence), verdicts=verdicts
-        )
+        return with_habits(_lessons(taught), contrast)
+
+
+def _lessons(taught: Sequence[Taught]) -> Lessons:
+    return Lessons(tuple(t.insight for t in taught), tuple(e for t in taught for e in t.evidence))
+
+
+def with_habits(lessons: Lessons, contrast: Contrast) -> Lessons:
+    """Add to the lessons of a run what the panel says about the team's habits, if it was asked now."""
+    taught, verdicts = mine_habits(contrast.task.team, contrast.panel, contrast.mined, contrast.now)
+    there = {insight.id for insight in lessons.insights}
+    more = _lessons([t for t in taught if t.insight.id not in there])
+    return replace(
+        lessons,
+        insights=(*lessons.insights, *more.insights),
+        evidence=(*lessons.evidence, *more.evidence),
+        verdicts={**lessons.verdicts, **verdicts},
+    )
 
 
 def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str], now: float) -> list[Taught]:
