@@ -25,7 +25,7 @@ __all__ = ["Drawn", "Member", "Panels", "draw", "drawn", "due", "member"]
 
 SIZE = 256
 """Runs of each outcome in a panel."""
-POOL = 2_048
+POOL = 1_024
 """Runs of each outcome whose questions are looked at to draw a panel."""
 
 
@@ -168,7 +168,7 @@ class Panels:
         for run in chosen:
             if run.task_id not in before and run.task_id not in shapes:
                 shape = self._remembered(team, run.task_id)
-                shapes.update({run.task_id: shape} if shape is not None else {})
+                shapes.update({run.task_id: shape} if shape is not None and shape.whole else {})
         missing = [run.task_id for run in chosen if run.task_id not in shapes and run.task_id not in before]
         cases: Mapping[str, tuple[Task, Interaction]] = self._store.cases(team, missing) if missing else {}
         shapes.update((id, self._shape(*case)) for id, case in cases.items())

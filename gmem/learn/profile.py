@@ -46,6 +46,7 @@ class Profile:
         idle: How many of them changed nothing: the answer was one that other kinds of action got too.
         thought: Whether somebody thought or spoke before the first action; None without actions.
         asked: Hash of the text of its task.
+        whole: Whether what was said, and what was wasted, was looked at; a contrast needs only the deeds.
         words: Words that were said and are no matter of the task, sorted; for moves of the team's own.
     """
 
@@ -68,6 +69,7 @@ class Profile:
     idle: int = 0
     thought: bool | None = None
     asked: int = 0
+    whole: bool = True
     words: tuple[str, ...] = ()
 
 
@@ -76,8 +78,14 @@ def place(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def profile(task: Task, interaction: Interaction) -> Profile:
-    """Reduce a run to its profile; echoes of the memory do not count."""
+def profile(task: Task, interaction: Interaction, *, whole: bool = True) -> Profile:
+    """Reduce a run to its profile; echoes of the memory do not count.
+
+    Args:
+        task: The run's task.
+        interaction: Its interaction graph.
+        whole: Whether to look at what was said and wasted, too, which takes most of the time.
+    """
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     doers: dict[str, set[str]] = {}
@@ -104,7 +112,7 @@ def profile(task: Task, interaction: Interaction) -> Profile:
                 last[kind] = u.seq
                 doers.setdefault(kind, set()).add(role)
         # Who only puts the task says nothing about how it was worked on.
-        elif not (u.seq < 2 and asked in fold(u.content).casefold()):
+        elif whole and not (u.seq < 2 and asked in fold(u.content).casefold()):
             closing = moves_in(u.content)
             for move in closing:
                 moves.setdefault(move, set()).add(role)
@@ -115,7 +123,7 @@ def profile(task: Task, interaction: Interaction) -> Profile:
         # A deed may be put to an agent as a word is; addressed to anything else it is not talk.
         heard = u.to if u.kind in ("message", "handoff") else [name for name in u.to if name in task.agents]
         talk |= {(role, other) for name in heard if (other := task.agents.get(name, name)) != role}
-    repeats, idle = _wasted(interaction.utterances)
+    repeats, idle = _wasted(interaction.utterances) if whole else (0, 0)
     deeds = [u.seq for u in acting if u.kind in ("action", "tool_call")]
     return Profile(
         first, last, {k: frozenset(v) for k, v in doers.items()}, frozenset(talk),
@@ -123,7 +131,8 @@ def profile(task: Task, interaction: Interaction) -> Profile:
         dict(Counter(speakers)), frozenset(handed), {k: frozenset(v) for k, v in moves.items()}, order,
         frozenset(closing), frozenset(checks), len(acting), len(deeds), repeats, idle,
         acting[0].seq < deeds[0] if deeds else None,
-        place(asked), _own_words(said, task, interaction.utterances),
+        place(asked), whole,
+        _own_words(said, task, interaction.utterances) if whole else (),
     )  # fmt: skip
 
 

@@ -96,11 +96,9 @@ def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str]
     findings: dict[tuple[bool | None, ...], _Finding] = {}
     for polarity, contrast in _contrasts(better.profile, worse.profile):
         for pattern in contrast:
-            followed = tuple(
-                None if (shown := follows(pattern, n.profile)) is None else shown == (polarity == "do")
-                for n in compared
-            )
-            p = _chance(followed, compared) if _spread(pattern, compared) else None
+            shown = [follows(pattern, n.profile) for n in compared]
+            followed = tuple(None if did is None else did == (polarity == "do") for did in shown)
+            p = _chance(followed, compared) if _spread(shown, compared) else None
             # Patterns that divide the runs in the same way are one finding; the simplest speaks for it.
             if p is not None and (followed not in findings or pattern_order(pattern) < findings[followed].order):
                 findings[followed] = _Finding(pattern, polarity, followed, p)
@@ -174,9 +172,9 @@ class _Finding:
         return pattern_order(self.pattern)
 
 
-def _spread(pattern: str, compared: Sequence[Neighbour]) -> bool:
+def _spread(shown: Sequence[bool | None], compared: Sequence[Neighbour]) -> bool:
     """Say whether different tasks show a pattern: what only one does may name a thing of it."""
-    tasks = {n.profile.asked for n in compared if follows(pattern, n.profile)}
+    tasks = {n.profile.asked for n, did in zip(compared, shown, strict=True) if did}
     return len(tasks) >= min(MIN_TASKS, len({n.profile.asked for n in compared}))
 
 

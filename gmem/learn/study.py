@@ -130,22 +130,22 @@ class Scholar:
         near = top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes > 0))
         near += top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes < 0))
         near.sort(key=lambda pair: (-pair[1], pair[0]))
+        known_shapes = {id: self._profiles.get((task.team, id)) for id, _ in near}
+        resolved = {id: bool(candidates.outcomes[candidates.rows[id]] > 0) for id, _ in near}
+        opposite = next((id for id, _ in near if resolved[id] != (task.outcome == "resolved")), None)
+        # One question to the store for all of them; who was forgotten since the search is passed over.
+        cases = self._store.cases(
+            task.team, [id for id, shape in known_shapes.items() if shape is None or id == opposite]
+        )
         others: list[Neighbour] = []
-        rival: tuple[Task, Interaction] | None = None
         for id, _ in near:
-            resolved = bool(candidates.outcomes[candidates.rows[id]] > 0)
-            shape = self._profiles.get((task.team, id))
-            wanted = rival is None and resolved != (task.outcome == "resolved")
-            if shape is None or wanted:
-                try:
-                    (other,) = self._store.tasks(task.team, [id])
-                    trace = self._store.interaction(task.team, id)
-                except UnknownId:  # forgotten by somebody else since the search
-                    continue
-                shape = self._profile(other, trace)
-                if wanted:
-                    rival = (other, trace)
-            others.append(Neighbour(id, resolved, shape))
+            shape = known_shapes[id]
+            if id in cases:
+                shape = shape or self._profile(*cases[id], whole=False)
+            elif shape is None or id == opposite:
+                continue
+            others.append(Neighbour(id, resolved[id], shape))
+        rival = cases.get(opposite) if opposite is not None else None
         run = Neighbour(task.id, task.outcome == "resolved", self._profile(task, interaction))
         known, mined = self._known(task, others)
         panel: list[Member] = []
@@ -182,11 +182,11 @@ class Scholar:
                 met.append((stored, self._store.standing(team, insight.id)))
         return met
 
-    def _profile(self, task: Task, interaction: Interaction) -> Profile:
+    def _profile(self, task: Task, interaction: Interaction, *, whole: bool = True) -> Profile:
         key = (task.team, task.id)
         found = self._profiles.get(key)
-        if found is None:
-            found = self._profiles[key] = profile(task, interaction)
+        if found is None or (whole and not found.whole):
+            found = self._profiles[key] = profile(task, interaction, whole=whole)
             while len(self._profiles) > REMEMBERED_PROFILES:
                 self._profiles.popitem(last=False)
         return found
