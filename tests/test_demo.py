@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from rich.console import Console
 import gmem
 from gmem.adapters import Verdict
 from gmem.cli import main
+from gmem.demo.command import run
 from gmem.demo.games import CONDITIONS, GMEM, NONE, WRONG, Game
 from gmem.demo.play import Course, Results
 from gmem.demo.recording import outcome, said
 from gmem.demo.report import commands, figures, learning_curve, show
 from gmem.demo.schedule import QUICK_TYPES
+from gmem.errors import MissingExtra
 
 TALK = (
     ("planner", "1. focus on egg\n2. take egg", "", 0.0),
@@ -104,6 +107,18 @@ def test_an_explanation_of_many_rows_is_cut_and_nothing_stored_is_markup(memory:
     assert ["gmem", "explain", "find an egg", "--role", "planner", "--memory", memory.location] in commands(
         played, memory
     )
+
+
+@pytest.mark.parametrize(
+    ("framework", "package", "extra"),
+    [("langgraph", "langgraph", "demo"), ("autogen", "autogen_agentchat", "demo-autogen")],
+)
+def test_a_framework_that_is_missing_is_named_with_what_to_install(
+    framework: str, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"pip install 'gmem-engine\[{extra},static\]'"):
+        run(True, tmp_path, True, framework, Console(file=StringIO()))
 
 
 @pytest.mark.demo

@@ -168,7 +168,8 @@ def _surroundings() -> dict[str, str]:
 
     extras = {
         "static": ("wordllama",), "sentence-transformers": ("sentence_transformers",),
-        "demo": ("scienceworld", "langgraph", "matplotlib"), "notebooks": ("nbclient", "nbformat"),
+        "demo": ("scienceworld", "langgraph", "matplotlib"),
+        "demo-autogen": ("scienceworld", "autogen_agentchat", "matplotlib"), "notebooks": ("nbclient", "nbformat"),
     }  # fmt: skip
     there = [name for name, packages in extras.items() if all(map(_installed, packages))]
     return {
