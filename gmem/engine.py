@@ -267,7 +267,7 @@ class Engine:
 
     def consolidate(self) -> Flow[tuple[str, ...]]:
         """Merge lessons that say the same, and put each in the state its evidence gives it."""
-        changed = yield from call(upkeep.consolidate, self.store, self.team)
+        changed = yield from call(upkeep.consolidate, self.store, self.team, self._scholar.gates)
         self._since_consolidation = 0
         return changed
 

@@ -19,6 +19,7 @@ from gmem.flow import Flow, call
 from gmem.graphs.base import Standing
 from gmem.ids import insight_id
 from gmem.learn.contrast import Contrast, Distiller, Lessons
+from gmem.learn.gates import USUAL, Gates
 from gmem.learn.lifecycle import negated, same_lesson
 from gmem.learn.patterns import follows
 from gmem.learn.rules import RulesDistiller, with_habits
@@ -75,6 +76,7 @@ class ModelDistiller:
     def __init__(self, model: ChatModel, fallback: Distiller | None = None) -> None:
         self.model = model
         self._fallback = fallback or RulesDistiller()
+        self.gates: Gates = getattr(self._fallback, "gates", USUAL)
         self._heard: OrderedDict[tuple[str, ...], _Heard] = OrderedDict()
         self._lock = Lock()
 
@@ -94,7 +96,7 @@ class ModelDistiller:
             lessons = yield from self._fallback.distil(contrast)
             return replace(lessons, notices=(*lessons.notices, heard.degraded))
         # A model sees one run and its rival; what only many runs show together is mined all the same.
-        return with_habits(lessons_of(contrast, heard.operations, heard.numbered), contrast)
+        return with_habits(lessons_of(contrast, heard.operations, heard.numbered), contrast, self.gates)
 
     def _ask(self, contrast: Contrast) -> Flow[_Heard]:
         task = contrast.task

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gmem.learn.gates import USUAL, Gates
 from gmem.learn.moves import MOVES, marker
 from gmem.learn.panel import Member
 from gmem.learn.patterns import family, follows, had, join, occasion, pattern_order
@@ -21,16 +22,12 @@ from gmem.model import Polarity
 
 __all__ = ["Habit", "Matrix", "Review", "review", "tables"]
 
-MAX_P = 0.05
-"""A habit that chance gives more often than this, given how many were compared, teaches nothing."""
 STAYS = 0.5
 """A lesson that chance gives more often than this, given how many are compared, is put off until it holds again."""
 MIN_RUNS = 16
 """Runs in a panel before habits are looked for."""
 LEAST = 4
 """Runs that must show a pattern, and that must not, before it is compared."""
-TASKS = 3
-"""Different tasks that must show a pattern, so that it is no matter of one of them."""
 SAME = 0.6
 """Correlation from which two patterns divide the runs in the same way; one of them is enough."""
 OWN_WORDS = 32
@@ -72,10 +69,10 @@ class Matrix:
         kinds: Likewise of each run's kind of question and who took part.
     """
 
-    def __init__(self, panel: Sequence[Member], extra: Collection[str] = ()) -> None:
-        found = [m.habits | own for m, own in zip(panel, _own_words(panel), strict=True)]
+    def __init__(self, panel: Sequence[Member], extra: Collection[str] = (), tasks: int = 3) -> None:
+        found = [m.habits | own for m, own in zip(panel, _own_words(panel, tasks), strict=True)]
         counts = Counter(pattern for each in found for pattern in each)
-        names = {p for p, count in counts.items() if count >= LEAST and _spread(p, found, panel)}
+        names = {p for p, count in counts.items() if count >= LEAST and _spread(p, found, panel, tasks)}
         self.names = sorted(names | set(extra))
         place = {pattern: j for j, pattern in enumerate(self.names)}
         self.resolved = np.array([m.run.resolved for m in panel], dtype=bool)
@@ -100,13 +97,13 @@ class Matrix:
         return both
 
 
-def _own_words(panel: Sequence[Member]) -> list[set[str]]:
+def _own_words(panel: Sequence[Member], tasks: int) -> list[set[str]]:
     """Give the words of the team's own that each run said, as patterns; which ones count, its outcome has no say in."""
     runs: Counter[str] = Counter()
     for m in panel:
         runs.update(m.profile.words)
     questions = len({m.run.question for m in panel})
-    least = max(TASKS, SPREAD * questions)
+    least = max(tasks, SPREAD * questions)
     often = {w: set[int]() for w, count in runs.items() if least <= count <= 0.95 * len(panel) and w not in MOVES}
     for m in panel:
         for word in m.profile.words:
@@ -117,10 +114,10 @@ def _own_words(panel: Sequence[Member]) -> list[set[str]]:
     return [{join("says", "", marker(w)) for w in m.profile.words if w in chosen} for m in panel]
 
 
-def _spread(pattern: str, found: Sequence[frozenset[str]], panel: Sequence[Member]) -> bool:
+def _spread(pattern: str, found: Sequence[frozenset[str]], panel: Sequence[Member], least: int) -> bool:
     """Say whether a pattern was shown in different tasks, or in as many as there are."""
     tasks = {m.run.question for m, each in zip(panel, found, strict=True) if pattern in each}
-    return len(tasks) >= min(TASKS, len({m.run.question for m in panel}))
+    return len(tasks) >= min(least, len({m.run.question for m in panel}))
 
 
 def _numbered(keys: Sequence[tuple[object, ...]]) -> NDArray[np.int64]:
@@ -154,62 +151,63 @@ class Review:
     holds: Mapping[str, bool] = field(default_factory=dict)
 
 
-def review(panel: Sequence[Member], known: Mapping[str, Polarity], most: int) -> Review:
+def review(panel: Sequence[Member], known: Mapping[str, Polarity], most: int, gates: Gates = USUAL) -> Review:
     """Find the habits that go with success or failure in a panel.
 
     Args:
         panel: Its runs.
         known: Patterns that lessons are there for; nothing that divides the runs as they do is found again.
         most: How many to give at most.
+        gates: What a finding needs.
 
     Returns:
         What was found; nothing while the panel is too small to tell.
     """
     if len(panel) < MIN_RUNS or len({m.run.resolved for m in panel}) < 2:
         return Review()
-    matrix = Matrix(panel, known)
+    matrix = Matrix(panel, known, gates.tasks)
     over, variance = excess(matrix.shown, matrix.judged, matrix.resolved, matrix.strata)
     rough = screen(over, variance)
     shown, judged = matrix.shown.sum(axis=0), matrix.judged.sum(axis=0)
     eligible = (variance > 0) & (shown >= LEAST) & (judged - shown >= LEAST)
-    tried = _tried(matrix, np.flatnonzero(eligible))
+    tried = _tried(matrix, np.flatnonzero(eligible), min(gates.chance, 1.0))
     found: list[Habit] = []
-    for j in np.flatnonzero(eligible & (rough * tried <= 4 * MAX_P)):
-        habit = _habit(matrix, int(j), tried)
+    for j in np.flatnonzero(eligible & (rough * tried <= 4 * gates.chance)):
+        habit = _habit(matrix, int(j), tried, gates.chance)
         if habit is not None:
             found.append(habit)
     found.sort(key=lambda h: (float(f"{h.p:.6g}"), pattern_order(h.pattern)))  # sums differ in their last digits
-    holds = {p: _stays(matrix, p, known[p], tried) for p in known}
+    holds = {p: _stays(matrix, p, known[p], tried, gates.chance) for p in known}
     return Review(_different(matrix, found, [p for p in known if holds[p]], most), holds)
 
 
-def _stays(matrix: Matrix, pattern: str, polarity: Polarity, tried: int) -> bool:
+def _stays(matrix: Matrix, pattern: str, polarity: Polarity, tried: int, chance: float) -> bool:
     within = compare(tables(matrix, matrix.names.index(pattern), matrix.strata))
-    return (within.p if polarity == "do" else within.p_other) * 2 * tried <= STAYS
+    return (within.p if polarity == "do" else within.p_other) * 2 * tried <= max(STAYS, chance)
 
 
-def _tried(matrix: Matrix, eligible: NDArray[np.int64]) -> int:
+def _tried(matrix: Matrix, eligible: NDArray[np.int64], chance: float) -> int:
     """Count the comparisons that could have come out: what divides the runs alike is one of them, and what
     could not be significant however the runs had ended is none (Tarone 1990)."""
     distinct = {(matrix.shown[:, j] - 2 * matrix.judged[:, j]).tobytes(): int(j) for j in eligible}
     columns = sorted(distinct.values())
     best = attainable(matrix.shown[:, columns], matrix.judged[:, columns], matrix.resolved, matrix.strata)
-    return next((k for k in range(1, len(columns)) if int((best <= MAX_P / k).sum()) <= k), max(1, len(columns)))
+    return next((k for k in range(1, len(columns)) if int((best <= chance / k).sum()) <= k), max(1, len(columns)))
 
 
-def _habit(matrix: Matrix, j: int, tried: int) -> Habit | None:
+def _habit(matrix: Matrix, j: int, tried: int, chance: float) -> Habit | None:
     pattern = matrix.names[j]
     within = compare(tables(matrix, j, matrix.strata))
-    if within.two_sided * tried > MAX_P:
+    if within.two_sided * tried > chance:
         return None
     polarity: Polarity = "do" if within.p < within.p_other else "avoid"
     if (polarity, pattern.partition("|")[0]) in NEVER:
         return None
     # What only tells one team, or one kind of task, from another must not pass for something that a team did.
     alike = compare(tables(matrix, j, matrix.kinds))
-    if (alike.p if polarity == "do" else alike.p_other) > MAX_P:
+    if (alike.p if polarity == "do" else alike.p_other) > chance:
         return None
-    if not _consistent(matrix, j, polarity):
+    if chance <= 1 and not _consistent(matrix, j, polarity):
         return None
     return Habit(pattern, polarity, within, min(1.0, within.two_sided * tried))
 

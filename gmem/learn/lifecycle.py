@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from gmem.graphs.base import Standing
+from gmem.learn.gates import USUAL, Gates
 from gmem.learn.patterns import is_habit
 from gmem.model import Insight, InsightState
 from gmem.stats import fisher
@@ -17,8 +18,6 @@ PROMOTED_BY = 3
 """Verified runs that must support a written lesson before it is recalled: more than the pair that taught it."""
 JUDGED_BY = 4
 """Verified runs that must have said something before a lesson can be retired."""
-CHANCE = 0.05
-"""A mined lesson whose evidence chance gives more often than this is not recalled."""
 REFUTED = 0.3
 """And one whose evidence chance gives more often than this is retired."""
 SAME = 0.85
@@ -26,7 +25,7 @@ SAME = 0.85
 _NEGATIONS = frozenset(("not", "no", "never", "without", "avoid", "don", "doesn", "cannot", "nor", "unless", "except"))
 
 
-def state_of(insight: Insight, standing: Standing, verdict: bool | None = None) -> InsightState:
+def state_of(insight: Insight, standing: Standing, verdict: bool | None = None, gates: Gates = USUAL) -> InsightState:
     """Say which state the evidence puts an insight in.
 
     A mined lesson must keep to be unlikely by chance as evidence comes in (Fisher's exact test); a
@@ -48,7 +47,7 @@ def state_of(insight: Insight, standing: Standing, verdict: bool | None = None) 
             standing.failures_followed,
             standing.failures - standing.failures_followed,
         )
-        holds, refuted = chance <= CHANCE and not against, against or chance > REFUTED
+        holds, refuted = chance <= gates.active and not against, against or chance > REFUTED
     else:
         holds, refuted = standing.supports >= PROMOTED_BY and not against, against
     if holds and insight.pattern and is_habit(insight.pattern):

@@ -8,6 +8,7 @@ first of which runs of both outcomes are known: it is within questions that runs
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
@@ -16,6 +17,7 @@ import numpy as np
 
 from gmem.errors import UnknownId
 from gmem.graphs.base import Candidates, GraphStore
+from gmem.learn.gates import Gates
 from gmem.learn.patterns import habits
 from gmem.learn.profile import Profile, place
 from gmem.model import Interaction, Task
@@ -74,12 +76,13 @@ def drawn(task: Task) -> Drawn:
     return Drawn(task.id, task.outcome == "resolved", question, kind, task.source)
 
 
-def draw(runs: Iterable[Drawn], size: int = SIZE) -> list[Drawn]:
+def draw(runs: Iterable[Drawn], size: int = SIZE, *, in_turn: bool = True) -> list[Drawn]:
     """Draw a panel.
 
     Args:
         runs: Verified runs, in any order.
         size: Runs of each outcome, at most.
+        in_turn: Whether the sources of a question's runs are heard in turn, however much each has to say.
 
     Returns:
         The runs of the panel, by id.
@@ -91,6 +94,13 @@ def draw(runs: Iterable[Drawn], size: int = SIZE) -> list[Drawn]:
     for (question, resolved), each in by_question.items():
         alone = (question, not resolved) not in by_question
         each.sort(key=lambda r: (place(r.task_id), r.task_id))
+        if in_turn:
+            heard: Counter[str] = Counter()
+            order = []
+            for r in each:
+                order.append(heard[r.source])
+                heard[r.source] += 1
+            each = [r for _, r in sorted(zip(order, each, strict=True), key=lambda pair: pair[0])]
         turns[resolved] += [(alone, turn, question, r.task_id, r) for turn, r in enumerate(each)]
     chosen = [r for each in turns.values() for *_, r in nsmallest(size, each)]
     return sorted(chosen, key=lambda r: r.task_id)
@@ -103,6 +113,7 @@ class Panels:
         store: Where the runs are.
         shape: Gives the profile of a run, remembered or made.
         remembered: Gives the profile of a run by team and id, if it is remembered.
+        gates: Which runs have a say.
     """
 
     def __init__(
@@ -110,10 +121,12 @@ class Panels:
         store: GraphStore,
         shape: Callable[[Task, Interaction], Profile],
         remembered: Callable[[str, str], Profile | None],
+        gates: Gates,
     ) -> None:
         self._store = store
         self._shape = shape
         self._remembered = remembered
+        self._gates = gates
         self._known: dict[str, dict[str, Drawn]] = {}
         self._seated: dict[str, dict[str, Member]] = {}
 
@@ -131,23 +144,23 @@ class Panels:
         team = task.team
         pool = self._pool(team, candidates, task.id)
         known = self._known.setdefault(team, {})
-        known[task.id] = drawn(task)
+        if self._heard(task):
+            known[task.id] = drawn(task)
         missing = [id for id, resolved in pool.items() if id not in known or known[id].resolved != resolved]
         for found in self._tasks(team, missing):
             known[found.id] = drawn(found)
         for gone in [id for id in known if id not in pool and id != task.id]:
             del known[gone]
-        chosen = draw(known[id] for id in (*pool, task.id) if id in known)
+        chosen = draw((known[id] for id in (*pool, task.id) if id in known), in_turn=self._gates.in_turn)
         return self._members(team, chosen, task, interaction)
 
     def _pool(self, team: str, candidates: Candidates, own: str) -> dict[str, bool]:
         pool: dict[str, bool] = {}
         for resolved in (True, False):
             if candidates.exact:
+                heard = (candidates.trust > 0) & (candidates.trust >= self._gates.trust)
                 wanted = (candidates.outcomes > 0) if resolved else (candidates.outcomes < 0)
-                ids: Sequence[str] = [
-                    candidates.ids[i] for i in np.flatnonzero(wanted & (candidates.trust > 0)).tolist()
-                ]
+                ids: Sequence[str] = [candidates.ids[i] for i in np.flatnonzero(wanted & heard).tolist()]
             else:
                 ids = self._store.task_ids(team, outcome="resolved" if resolved else "failed")
             if len(ids) > POOL:
@@ -155,12 +168,15 @@ class Panels:
             pool.update((id, resolved) for id in ids if id != own)
         return pool
 
+    def _heard(self, task: Task) -> bool:
+        return task.trust > 0 and task.trust >= self._gates.trust
+
     def _tasks(self, team: str, ids: Sequence[str]) -> list[Task]:
         try:
             found = self._store.tasks(team, ids)
         except UnknownId:  # one was forgotten by somebody else since the search
             found = [task for task, _ in self._store.cases(team, ids).values()]
-        return [t for t in found if t.outcome != "unknown" and t.trust > 0]
+        return [t for t in found if t.outcome != "unknown" and self._heard(t)]
 
     def _members(self, team: str, chosen: Sequence[Drawn], task: Task, interaction: Interaction) -> list[Member]:
         before = self._seated.get(team, {})

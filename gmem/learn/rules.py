@@ -14,6 +14,7 @@ from gmem.flow import Flow
 from gmem.ids import insight_id
 from gmem.learn.advice import sentence
 from gmem.learn.contrast import Contrast, Lessons, Neighbour
+from gmem.learn.gates import USUAL, Gates
 from gmem.learn.habits import review
 from gmem.learn.panel import Member
 from gmem.learn.patterns import Profile, audience, follows, pattern_order, patterns
@@ -22,14 +23,10 @@ from gmem.stats import fisher
 
 __all__ = ["RulesDistiller", "Taught", "evidence_of", "mine", "mine_habits", "with_habits"]
 
-MAX_P = 0.05
-"""A contrast that chance gives more often than this, given how many were tried, teaches nothing."""
 MAX_LESSONS = 3
 """New lessons from one run, best first."""
 MAX_HABITS = 12
 """Lessons about habits in force at a time: advice that nobody can keep in mind helps nobody."""
-MIN_TASKS = 3
-"""Different tasks that must show a pattern."""
 MIN_RUNS = 2
 """Resolved runs that must show a pattern before it can be a lesson."""
 
@@ -44,26 +41,33 @@ class Taught:
 
 
 class RulesDistiller:
-    """Mines lessons without a model."""
+    """Mines lessons without a model.
+
+    Args:
+        gates: What a finding needs to become a lesson, and a lesson to be recalled; the usual ones by default.
+    """
 
     name = "rules"
     external = False
+
+    def __init__(self, gates: Gates | None = None) -> None:
+        self.gates = gates or USUAL
 
     def distil(self, contrast: Contrast) -> Flow[Lessons]:
         """Find lessons in the contrast of a run with its neighbours."""
         yield from ()
         known = {insight.id for insight, _ in contrast.known}
-        taught = mine(contrast.task.team, contrast.run, contrast.others, known, contrast.now)
-        return with_habits(_lessons(taught), contrast)
+        taught = mine(contrast.task.team, contrast.run, contrast.others, known, contrast.now, self.gates)
+        return with_habits(_lessons(taught), contrast, self.gates)
 
 
 def _lessons(taught: Sequence[Taught]) -> Lessons:
     return Lessons(tuple(t.insight for t in taught), tuple(e for t in taught for e in t.evidence))
 
 
-def with_habits(lessons: Lessons, contrast: Contrast) -> Lessons:
+def with_habits(lessons: Lessons, contrast: Contrast, gates: Gates) -> Lessons:
     """Add to the lessons of a run what the panel says about the team's habits, if it was asked now."""
-    taught, verdicts = mine_habits(contrast.task.team, contrast.panel, contrast.mined, contrast.now)
+    taught, verdicts = mine_habits(contrast.task.team, contrast.panel, contrast.mined, contrast.now, gates)
     there = {insight.id for insight in lessons.insights}
     more = _lessons([t for t in taught if t.insight.id not in there])
     return replace(
@@ -74,7 +78,9 @@ def with_habits(lessons: Lessons, contrast: Contrast) -> Lessons:
     )
 
 
-def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str], now: float) -> list[Taught]:
+def mine(
+    team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str], now: float, gates: Gates = USUAL
+) -> list[Taught]:
     """Find lessons in the contrast of one run with its neighbours.
 
     Args:
@@ -83,6 +89,7 @@ def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str]
         others: Its neighbours with a verified outcome, nearest first.
         known: Ids of insights that exist; they are not taught again.
         now: Seconds since the epoch.
+        gates: What a finding needs.
 
     Returns:
         At most three lessons, best first: least likely by chance (Fisher's exact test, times the
@@ -98,19 +105,19 @@ def mine(team: str, run: Neighbour, others: Sequence[Neighbour], known: set[str]
         for pattern in contrast:
             shown = [follows(pattern, n.profile) for n in compared]
             followed = tuple(None if did is None else did == (polarity == "do") for did in shown)
-            p = _chance(followed, compared) if _spread(shown, compared) else None
+            p = _chance(followed, compared) if _spread(shown, compared, gates.tasks) else None
             # Patterns that divide the runs in the same way are one finding; the simplest speaks for it.
             if p is not None and (followed not in findings or pattern_order(pattern) < findings[followed].order):
                 findings[followed] = _Finding(pattern, polarity, followed, p)
     best = sorted(
-        (f for f in findings.values() if f.p * len(findings) <= MAX_P and f.id not in known),
+        (f for f in findings.values() if f.p * len(findings) <= gates.chance and f.id not in known),
         key=lambda f: (f.p, f.order),
     )
     return [_teach(team, f, compared, (better.task_id, worse.task_id), now) for f in best[:MAX_LESSONS]]
 
 
 def mine_habits(
-    team: str, panel: Sequence[Member], mined: Sequence[Insight], now: float
+    team: str, panel: Sequence[Member], mined: Sequence[Insight], now: float, gates: Gates = USUAL
 ) -> tuple[list[Taught], dict[str, bool]]:
     """Find lessons about ways of working in the runs of a whole team.
 
@@ -119,6 +126,7 @@ def mine_habits(
         panel: The runs; none if it is not time to look.
         mined: Lessons about habits that are there.
         now: Seconds since the epoch.
+        gates: What a finding needs.
 
     Returns:
         At most three new lessons, least likely by chance first, with what the runs of the panel say about each;
@@ -128,7 +136,7 @@ def mine_habits(
     if not panel:
         return [], {}
     out: list[Taught] = []
-    reviewed = review(panel, {i.pattern: i.polarity for i in mined}, max(0, room))
+    reviewed = review(panel, {i.pattern: i.polarity for i in mined}, max(0, room), gates)
     for habit in reviewed.found:
         showed = {m.run.task_id: (m, follows(habit.pattern, m.profile)) for m in panel}
         followed = {id: (m, did == (habit.polarity == "do")) for id, (m, did) in showed.items() if did is not None}
@@ -172,10 +180,10 @@ class _Finding:
         return pattern_order(self.pattern)
 
 
-def _spread(shown: Sequence[bool | None], compared: Sequence[Neighbour]) -> bool:
+def _spread(shown: Sequence[bool | None], compared: Sequence[Neighbour], least: int) -> bool:
     """Say whether different tasks show a pattern: what only one does may name a thing of it."""
     tasks = {n.profile.asked for n, did in zip(compared, shown, strict=True) if did}
-    return len(tasks) >= min(MIN_TASKS, len({n.profile.asked for n in compared}))
+    return len(tasks) >= min(least, len({n.profile.asked for n in compared}))
 
 
 def _chance(followed: Sequence[bool | None], compared: Sequence[Neighbour]) -> float | None:

@@ -16,6 +16,7 @@ from gmem.graphs.base import Batch, Candidates, GraphStore, Standing
 from gmem.learn.blame import blame
 from gmem.learn.condense import condense
 from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
+from gmem.learn.gates import USUAL, Gates
 from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
 from gmem.learn.panel import Member, Panels, due
@@ -50,9 +51,10 @@ class Scholar:
     def __init__(self, store: GraphStore, distiller: Distiller, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self.distiller = distiller
+        self.gates: Gates = getattr(distiller, "gates", USUAL)
         self._clock = clock
         self._profiles: OrderedDict[tuple[str, str], Profile] = OrderedDict()
-        self._panels = Panels(store, self._profile, lambda team, id: self._profiles.get((team, id)))
+        self._panels = Panels(store, self._profile, lambda team, id: self._profiles.get((team, id)), self.gates)
 
     def study(
         self,
@@ -222,7 +224,7 @@ class Scholar:
         out: dict[str, Insight] = {i.id: i for i in changed}
         for insight in [*changed, *(i for i, _ in known if i.id not in out)]:
             standing = _updated(standings.get(insight.id, Standing()), about.get(insight.id, ()))
-            state = state_of(insight, standing, verdicts.get(insight.id))
+            state = state_of(insight, standing, verdicts.get(insight.id), self.gates)
             if insight.id in out:
                 out[insight.id] = replace(insight, state=state)
             elif state != insight.state:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from gmem import ids
 from gmem.errors import InvalidInput, StoreBusy, WriteConflict
 from gmem.graphs.base import Batch, GraphStore
+from gmem.learn.gates import USUAL, Gates
 from gmem.learn.lifecycle import duplicates, state_of
 from gmem.model import Evidence, Insight, Task
 
@@ -33,7 +34,7 @@ class Receipt:
     utterances: int
 
 
-def consolidate(store: GraphStore, team: str) -> tuple[str, ...]:
+def consolidate(store: GraphStore, team: str, gates: Gates = USUAL) -> tuple[str, ...]:
     """Merge lessons that say the same, and put each in the state its evidence gives it.
 
     Returns:
@@ -51,7 +52,7 @@ def consolidate(store: GraphStore, team: str) -> tuple[str, ...]:
     away = {gone.id for _, gone in merged}
     changed: list[Insight] = []
     for insight in insights.values():
-        state = state_of(insight, store.standing(team, insight.id))
+        state = state_of(insight, store.standing(team, insight.id), None, gates)
         if insight.id not in away and state != insight.state:
             changed.append(replace(insight, state=state, version=insight.version + 1))
     if not (away or changed):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import cost, embedding, importing, install, lessons, opening, recall, size, teams, writes
+from . import cost, embedding, growth, importing, install, lessons, opening, recall, size, teams, writes
 from .clock import load
 from .picture import draw
 from .report import Bench, Table
@@ -30,6 +30,7 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "lessons": lessons.measure,
     "teams": teams.measure,
     "cost": cost.measure,
+    "growth": growth.measure,
 }
 
 
