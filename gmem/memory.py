@@ -153,7 +153,8 @@ class Memory:
             agents: Role of each agent, by name.
             run_id: Id of the task; the same run stored twice under it is stored once.
             source: Where the trace comes from.
-            trust: How far to trust it, in [0, 1]; at 0 it is kept, and never recalled nor learned from.
+            trust: How far to trust it, in [0, 1]; at 0 it is kept, and never recalled nor learned from;
+                below .5 it has no say in what are the habits of the team.
             metadata: Further facts, as text.
         """
         return Run(

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import gmem
 from gmem.graphs.base import Standing
 from gmem.learn.advice import sentence
+from gmem.learn.gates import Gates
 from gmem.learn.habits import Matrix, review, tables
-from gmem.learn.lifecycle import state_of
+from gmem.learn.lifecycle import state_of, why
 from gmem.learn.moves import MOVES, moves_in, wording
 from gmem.learn.panel import Drawn, Member, draw, drawn, due, member
 from gmem.learn.patterns import audience, family, follows, habits, is_habit, join, pattern_order, split
@@ -307,6 +308,71 @@ def test_a_panel_decides_about_habits(state: Any, verdict: bool | None, expected
     habit = Insight("i_1", "blue", "Check it", state=state, pattern="says||verify")
     assert state_of(habit, Standing(20, 18, 20, 2), verdict) == expected
     assert state_of(replace(habit, state="active"), Standing(20, 2, 20, 18), True) == "retired"
+
+
+@pytest.mark.parametrize(
+    ("state", "pattern", "standing", "said"),
+    [
+        ("active", "says||verify", Standing(20, 18, 20, 2), "36 of 40 runs support it"),
+        ("candidate", "says||verify", Standing(20, 12, 20, 10), "chance"),
+        ("retired", "says||verify", Standing(20, 11, 20, 10), "19 of 40 runs contradict it"),
+        ("retired", "", Standing(4, 0, 2, 2), "6 of 6 runs contradict it"),
+        ("candidate", "", Standing(2, 2, 0, 0), "too few"),
+        ("quarantined", "", Standing(), "person"),
+        ("rebuild", "", Standing(), "forgetting"),
+    ],
+)
+def test_the_state_of_a_lesson_has_a_reason(state: Any, pattern: str, standing: Standing, said: str) -> None:
+    assert said in why(Insight("i_1", "blue", "Check it", state=state, pattern=pattern), standing)
+
+
+# --- gates ----------------------------------------------------------------------------------------
+
+
+def test_without_gates_chance_teaches_and_with_them_it_does_not() -> None:
+    rng = random.Random(8)
+    sentences = [text for _, text in GOOD + BAD]
+    noise = [
+        chat(
+            f"t{i}", *((rng.choice(sorted(TEAM)), rng.choice(sentences)) for _ in range(4)),
+            query=f"What is {i % 15}?", good=rng.random() < 0.5,
+        )
+        for i in range(60)
+    ]  # fmt: skip
+    assert mine_habits("blue", noise, [], 1.0)[0] == []
+    assert mine_habits("blue", noise, [], 1.0, Gates.off())[0]
+
+
+def test_sources_are_heard_in_turn() -> None:
+    loud = [Drawn(f"a{i}", True, 1, 1, "loud") for i in range(40)] + [
+        Drawn(f"b{i}", True, 1, 1, "own") for i in range(4)
+    ]
+    assert sum(r.source == "own" for r in draw(loud, 8)) == 4
+    assert sum(r.source == "own" for r in draw(loud, 8, in_turn=False)) < 4
+
+
+def test_runs_that_are_hardly_trusted_have_no_say_in_habits(words: gmem.Memory) -> None:
+    for m in range(48):
+        with words.task(f"How many pears has team {m // 4}?", agents=TEAM, trust=0.3) as run:
+            for agent, text in GOOD if m % 2 == 0 else BAD:
+                run.say(agent, text)
+            run.resolve() if m % 2 == 0 else run.fail("wrong")
+    assert not [i for i in words.insights() if i.pattern.startswith("says|")]
+
+
+def test_what_only_repeats_a_recall_is_not_delivered_again(words: gmem.Memory) -> None:
+    for m in range(4):
+        record(words, GOOD, f"How many pears has team {m}?", True)
+    with words.task("How many pears has team 9?", agents=TEAM, run_id="parrot") as run:
+        told = run.recall().text
+        for line in told.splitlines():
+            if len(line) > 40 and not line.startswith("<"):
+                run.say("sol", line)
+        run.resolve()
+    assert run.result is not None and run.result.length
+    found = words.recall("How many pears has team 9?")
+    assert "parrot" not in found.shown
+    assert any(row.id == "parrot" and "only repeats" in row.why for row in found.explain().rows)
 
 
 # --- through the memory ---------------------------------------------------------------------------

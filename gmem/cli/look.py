@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,10 +11,13 @@ import click
 
 from gmem.cli import base
 from gmem.errors import InvalidInput
+from gmem.model import Evidence
 
 __all__ = ["COMMANDS"]
 
 _INSIGHT = re.compile(r"i_[0-9a-f]{1,12}")
+PROOFS = 20
+"""Runs of each sort that are shown with an insight."""
 
 
 @click.command(short_help="What would help with a task.")
@@ -162,27 +166,39 @@ def show(id: str, full: bool) -> None:
 
 
 def _show_insight(store: Any, id: str) -> None:
+    from gmem.learn import lifecycle
     from gmem.recall.rank import lift
 
     team = base.team()
     (insight,) = store.insights(team, [id])
     standing, tally = store.standing(team, id), store.tally(team, id)
     evidence = store.evidence(team, insight_id=id)
-    proofs = [(e.type, e.followed, t) for e in evidence for t in store.tasks(team, [e.task_id])]
-    proofs.sort(key=lambda proof: (proof[0] != "SUPPORTS", proof[2].id))
     measured = lift(tally)
     if base.as_json():
         base.emit(
             {
                 **asdict(insight), "supports": standing.supports, "contradicts": standing.contradicts,
                 "standing": asdict(standing), "tally": asdict(tally), "lift": measured,
+                "why": lifecycle.why(insight, standing),
                 "evidence": [{**asdict(e), "type": e.type} for e in evidence],
             }
         )  # fmt: skip
         return
     from gmem.cli import tables
 
+    chosen = _some_of_each(evidence)
+    proofs = [(e.type, e.followed, t) for e in chosen for t in store.tasks(team, [e.task_id])]
     base.show(tables.insight_facts(insight, standing, tally, measured), "", tables.proof_table(proofs))
+    if len(chosen) < len(evidence):
+        base.say(f"{len(chosen)} of {len(evidence):,} runs; --json gives all.")
+
+
+def _some_of_each(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Choose runs to show that support an insight, then runs that contradict it, of each so many at most."""
+    found: list[Evidence] = []
+    for type_ in ("SUPPORTS", "CONTRADICTS"):
+        found += sorted((e for e in evidence if e.type == type_), key=lambda e: e.task_id)[:PROOFS]
+    return found
 
 
 @click.command(short_help="What the memory holds, counted.")

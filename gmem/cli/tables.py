@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gmem.graphs.base import Standing, Tally
+from gmem.learn.lifecycle import why
 from gmem.model import Insight, Interaction, Task, Utterance
-from gmem.recall.lines import clean
+from gmem.recall.lines import clean, with_evidence
 from gmem.text import clip
 
 if TYPE_CHECKING:
@@ -171,9 +172,13 @@ def insight_table(insights: Sequence[tuple[Insight, Standing]]) -> Table:
     for insight, standing in insights:
         table.add_row(
             insight.id, _state(insight.state), str(standing.supports), str(standing.contradicts),
-            plain(insight.text, 2 * WIDTH),
+            plain(_advice(insight, standing), 3 * WIDTH),
         )  # fmt: skip
     return table
+
+
+def _advice(insight: Insight, s: Standing) -> str:
+    return with_evidence(insight, (s.successes_followed, s.successes), (s.failures_followed, s.failures))
 
 
 def insight_facts(insight: Insight, standing: Standing, tally: Tally, lift: tuple[float, float, float] | None) -> Table:
@@ -193,6 +198,7 @@ def insight_facts(insight: Insight, standing: Standing, tally: Tally, lift: tupl
             ("advice", "to do" if insight.polarity == "do" else "to avoid"),
             ("for", ", ".join(insight.audience) or "everybody"),
             ("state", _state(insight.state)),
+            ("why", why(insight, standing)),
             ("evidence", f"{s.supports} for, {s.contradicts} against"),
             ("resolved runs", f"{s.successes_followed} of {s.successes} followed it"),
             ("failed runs", f"{s.failures_followed} of {s.failures} followed it"),

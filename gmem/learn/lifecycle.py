@@ -12,7 +12,7 @@ from gmem.model import Insight, InsightState
 from gmem.stats import fisher
 from gmem.text import words
 
-__all__ = ["duplicates", "negated", "same_lesson", "state_of"]
+__all__ = ["duplicates", "negated", "same_lesson", "state_of", "why"]
 
 PROMOTED_BY = 3
 """Verified runs that must support a written lesson before it is recalled: more than the pair that taught it."""
@@ -57,6 +57,23 @@ def state_of(insight: Insight, standing: Standing, verdict: bool | None = None, 
     if said >= JUDGED_BY and refuted:
         return "retired"
     return "retired" if insight.state == "retired" else "candidate"
+
+
+def why(insight: Insight, standing: Standing) -> str:
+    """Say in words why an insight is in the state that it is in."""
+    said = standing.supports + standing.contradicts
+    runs = f"{standing.contradicts} of {said} runs contradict it"
+    if insight.state == "quarantined":
+        return "a person put it aside"
+    if insight.state == "rebuild":
+        return "it lost runs to forgetting; the next consolidation says whether the others carry it"
+    if insight.state == "active":
+        return f"it holds: {standing.supports} of {said} runs support it"
+    if standing.contradicts >= standing.supports and said:
+        return runs
+    if insight.state == "retired":
+        return f"{runs}, and chance gives as much" if insight.pattern else runs
+    return "what speaks for it may still be chance, or holds no more" if insight.pattern else "too few runs support it"
 
 
 def duplicates(insights: Sequence[Insight]) -> list[tuple[Insight, Insight]]:

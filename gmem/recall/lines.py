@@ -6,11 +6,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from gmem.model import Task, Utterance, answers
+from gmem.model import Insight, Task, Utterance, answers
 from gmem.recall.items import Lesson
 from gmem.text import clip, fold
 
-__all__ = ["FENCE", "case_line", "clean", "lesson_line", "step_lines", "unfence"]
+__all__ = ["FENCE", "case_line", "clean", "lesson_line", "step_lines", "unfence", "with_evidence"]
 
 FENCE = "gmem-memory"
 _FENCED = re.compile(rf'<{FENCE} recall="([\w-]*)">.*?</{FENCE}>', re.DOTALL)
@@ -38,9 +38,19 @@ def unfence(text: str) -> str:
 
 def lesson_line(lesson: Lesson) -> str:
     """Write a lesson with its evidence."""
-    insight = lesson.insight
+    return f"- [{clean(lesson.insight.id)}] {with_evidence(lesson.insight, lesson.successes, lesson.failures)}"
+
+
+def with_evidence(insight: Insight, succeeded: tuple[int, int], failed: tuple[int, int]) -> str:
+    """Write a lesson as advice with what speaks for it.
+
+    Args:
+        insight: The lesson.
+        succeeded: Resolved runs that followed it, of how many.
+        failed: Failed runs that followed it, of how many.
+    """
     text = clean(insight.text).rstrip(".")
-    (good, successes), (bad, failures) = lesson.successes, lesson.failures
+    (good, successes), (bad, failures) = succeeded, failed
     if insight.polarity == "avoid" and insight.pattern:
         evidence = f"{good} of {successes} successes kept to it, {bad} of {failures} failures"
     elif insight.pattern:
@@ -48,7 +58,7 @@ def lesson_line(lesson: Lesson) -> str:
     else:
         supports = good + failures - bad
         evidence = f"{supports} of {successes + failures} runs support it"
-    return f"- [{clean(insight.id)}] {text}: {evidence}."
+    return f"{text}: {evidence}."
 
 
 def case_line(task: Task) -> str:

@@ -260,6 +260,10 @@ def _down(
         if not room:
             continue
         key = set(task.key_steps)
+        if interaction.utterances and all(u.echo for u in interaction.utterances if not key or u.seq in key):
+            why = "it only repeats what the memory had told"
+            same.append(Row(hit.id, "case", "cut", hit.path, hit.relevance, 0, why, hit.parts))
+            continue
         content = (task.outcome, *(u.content for u in interaction.utterances if u.seq in key))
         if (twin := seen.setdefault(content, hit.id)) != hit.id:
             same.append(Row(hit.id, "case", "cut", hit.path, hit.relevance, 0, f"the same steps as {twin}", hit.parts))

@@ -120,7 +120,9 @@ def _copy(grown: Grown, id: str, made: Made, *, guarded: bool) -> None:
     """Say again what the memory told, and call it solved."""
     with grown.memory.task(made.task.query, agents=AGENTS, run_id=id) as run:
         told = run.recall().text
-        lines = [line for line in told.splitlines() if len(line) > 40] or ["There is nothing to tell about it."]
+        lines = [line for line in told.splitlines() if len(line) > 40 and not line.startswith("<")] or [
+            "There is nothing to tell about it."
+        ]
         for place, line in enumerate(lines[:6]):
             run.say(list(AGENTS)[place % 3], line[:2000], echo=None if guarded else False)
         run.resolve()
