@@ -36,6 +36,8 @@ SPREAD = 0.5
 """Share of the panel's questions in which a word must have been said to be none of their matter."""
 QUESTIONS = 5
 """Questions whose failures must speak for a habit."""
+AGREE = 0.6
+"""Share of the questions with a say that must lean the same way."""
 NEVER = frozenset((("do", "repeats"), ("do", "idle"), ("avoid", "think")))
 """Advice that nobody should be given, whatever the figures say: they show what failed runs lacked time for."""
 
@@ -66,7 +68,7 @@ class Matrix:
         judged: float32 array (n, m) of 0 and 1.
         resolved: bool array (n,).
         strata: int64 array (n,): number of each run's question; one for all questions with a single run.
-        kinds: Likewise of each run's kind of question and who took part.
+        kinds: Likewise of each run's kind of question, where it came from and who took part.
     """
 
     def __init__(self, panel: Sequence[Member], extra: Collection[str] = (), tasks: int = 3) -> None:
@@ -77,7 +79,7 @@ class Matrix:
         place = {pattern: j for j, pattern in enumerate(self.names)}
         self.resolved = np.array([m.run.resolved for m in panel], dtype=bool)
         self.strata = _numbered([(m.run.question,) for m in panel])
-        self.kinds = _numbered([(m.run.kind, *sorted(m.profile.speakers)) for m in panel])
+        self.kinds = _numbered([(m.run.kind, m.run.source, *sorted(m.profile.speakers)) for m in panel])
         self.questions = np.array([m.run.question for m in panel], dtype=np.uint64)
         self.shown = np.zeros((len(panel), len(self.names)), dtype=np.float32)
         for i, each in enumerate(found):
@@ -213,11 +215,16 @@ def _habit(matrix: Matrix, j: int, tried: int, chance: float) -> Habit | None:
 
 
 def _consistent(matrix: Matrix, j: int, polarity: Polarity) -> bool:
-    """Say whether a case is made by failures of several questions, none of them of more than half of it: what one
-    question made need not be expected of others."""
+    """Say whether a case is made by failures of several questions, none of them of more than half of it, and most
+    questions that have a say lean the same way: what a few of them made need not be expected of others."""
     against = (matrix.shown[:, j] > 0) == (polarity == "avoid")
     made = Counter(matrix.questions[(matrix.judged[:, j] > 0) & against & ~matrix.resolved].tolist())
-    return len(made) >= QUESTIONS and 2 * max(made.values()) <= made.total()
+    if len(made) < QUESTIONS or 2 * max(made.values()) > made.total():
+        return False
+    each = [t for t in tables(matrix, j, matrix.strata) if 0 < t[0] + t[1] < sum(t)]
+    over = [a - (a + b) * (a + c) / (a + b + c + d) for a, b, c, d in each]
+    told = [x > 0 for x in over if abs(x) > 1e-9]
+    return len(told) < QUESTIONS or told.count(polarity == "do") >= AGREE * len(told)
 
 
 def _different(matrix: Matrix, found: Sequence[Habit], known: Sequence[str], most: int) -> list[Habit]:
