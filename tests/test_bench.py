@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,29 @@ def test_bench_measures_and_writes_json(tmp_path: Path) -> None:
     assert [row["tasks before"] for row in tables["Whole runs through Memory.task, learned from"]] == [0, 60]
     assert all(0 < row["KiB a task"] < 12 for row in tables["Bytes on disk"])
     assert {row["package"] for row in tables["Import of the package"]} == {"gmem", "numpy", "networkx"}
+
+
+@pytest.mark.slow
+def test_bench_measures_lessons_cost_and_growth(tmp_path: Path) -> None:
+    """Without the real traces, so the lessons say that they are missing, and the rest is made up."""
+    out = tmp_path / "figures.json"
+    environment = {name: value for name, value in os.environ.items() if name != "GMEM_BENCH_DATA"}
+    subprocess.run(
+        [
+            sys.executable, "-m", "tests.bench", "lessons", "cost", "growth",
+            "--tasks", "60", "--runs", "16", "--json", str(out),
+        ],
+        cwd=ROOT, check=True, capture_output=True, timeout=300, env=environment,
+    )  # fmt: skip
+    found = json.loads(out.read_text(encoding="utf-8"))
+    tables = {table["title"]: table for topic in found["topics"] for table in topic["tables"]}
+    assert all("--data" in t["notes"][0] for title, t in tables.items() if title.startswith("Lessons on unseen"))
+    calls = {row["what"]: row["calls"] for row in tables["Calls of the chat model"]["rows"]}
+    assert calls["gmem with a model, a learned task"] == 1 and calls["gmem with a model, a recall"] == 0
+    (row,) = tables["Learning as the memory grows"]["rows"]
+    assert row["tasks before"] == 60 and row["cpu ms a run"] > 0
+    on, off = tables["Share of recalls that carry junk, by sort"]["rows"]
+    assert on["talkative source"] <= off["talkative source"] and on["copied recall"] <= off["copied recall"]
 
 
 def test_bench_names_its_topics() -> None:
