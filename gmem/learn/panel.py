@@ -65,9 +65,16 @@ def member(run: Drawn, shape: Profile) -> Member:
 
 
 def due(task_id: str, verified: int) -> bool:
-    """Say whether habits are compared anew when a run ends: at about every sixteenth part of growth."""
-    step = 1 << max(0, min(8, (verified // 16).bit_length() - 1)) if verified >= 32 else 1
-    return place(task_id) % step == 0
+    """Say whether runs are compared anew when a run ends: each time at first, then ever more rarely.
+
+    Args:
+        task_id: The run that ends; its hash decides, so that nobody has to keep count.
+        verified: How many verified runs there are.
+    """
+    if verified < 32:
+        return True
+    part = 16 if verified < 512 else 8
+    return place(task_id) % (1 << min(9, (verified // part).bit_length() - 1)) == 0
 
 
 def drawn(task: Task) -> Drawn:

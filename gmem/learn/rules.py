@@ -49,6 +49,7 @@ class RulesDistiller:
 
     name = "rules"
     external = False
+    samples = True
 
     def __init__(self, gates: Gates | None = None) -> None:
         self.gates = gates or USUAL

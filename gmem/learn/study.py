@@ -132,34 +132,46 @@ class Scholar:
         near = top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes > 0))
         near += top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes < 0))
         near.sort(key=lambda pair: (-pair[1], pair[0]))
-        known_shapes = {id: self._profiles.get((task.team, id)) for id, _ in near}
-        resolved = {id: bool(candidates.outcomes[candidates.rows[id]] > 0) for id, _ in near}
-        opposite = next((id for id, _ in near if resolved[id] != (task.outcome == "resolved")), None)
-        # One question to the store for all of them; who was forgotten since the search is passed over.
-        cases = self._store.cases(
-            task.team, [id for id, shape in known_shapes.items() if shape is None or id == opposite]
-        )
+        ids = [id for id, _ in near]
+        alike = int(np.count_nonzero(eligible & (candidates.outcomes != 0)))
         others: list[Neighbour] = []
-        for id, _ in near:
-            shape = known_shapes[id]
-            if id in cases:
-                shape = shape or self._profile(*cases[id], whole=False)
-            elif shape is None or id == opposite:
-                continue
-            others.append(Neighbour(id, resolved[id], shape))
-        rival = cases.get(opposite) if opposite is not None else None
+        rival = None
+        # Where there are many such runs already, each new one would teach what the ones before it taught.
+        if due(task.id, alike) or not getattr(self.distiller, "samples", False):
+            others, rival = self._neighbours(task, ids, candidates)
         run = Neighbour(task.id, task.outcome == "resolved", self._profile(task, interaction))
-        known, mined = self._known(task, others)
+        known, mined = self._known(task, ids)
         panel: list[Member] = []
         if due(task.id, int(np.count_nonzero(candidates.outcomes))):
             panel = self._panels.panel(task, interaction, candidates)
         return Contrast(task, interaction, run, others, rival, known, self._clock(), panel, mined)
 
-    def _known(self, task: Task, others: Sequence[Neighbour]) -> tuple[list[tuple[Insight, Standing]], list[Insight]]:
+    def _neighbours(
+        self, task: Task, ids: Sequence[str], candidates: Candidates
+    ) -> tuple[list[Neighbour], tuple[Task, Interaction] | None]:
+        """Give the runs to compare with, and of those of the other outcome the nearest one whole.
+
+        The store is asked once for all of them; who was forgotten since the search is passed over.
+        """
+        shapes = {id: self._profiles.get((task.team, id)) for id in ids}
+        resolved = {id: bool(candidates.outcomes[candidates.rows[id]] > 0) for id in ids}
+        opposite = next((id for id in ids if resolved[id] != (task.outcome == "resolved")), "")
+        cases = self._store.cases(task.team, [id for id in ids if shapes[id] is None or id == opposite])
+        others: list[Neighbour] = []
+        for id in ids:
+            shape = shapes[id]
+            if id in cases:
+                shape = shape or self._profile(*cases[id], whole=False)
+            elif shape is None or id == opposite:
+                continue
+            others.append(Neighbour(id, resolved[id], shape))
+        return others, cases.get(opposite)
+
+    def _known(self, task: Task, neighbours: Sequence[str]) -> tuple[list[tuple[Insight, Standing]], list[Insight]]:
         """Give the insights that the neighbours have a say in, of many those with the nearest say, and all about
         habits, which every run has a say in; and the latter by themselves."""
         ids: dict[str, None] = {}
-        for id in (task.id, *(o.task_id for o in others)):
+        for id in (task.id, *neighbours):
             ids.update(dict.fromkeys(e.insight_id for e in self._store.evidence(task.team, task_id=id)))
         states: tuple[InsightState, ...] = ("candidate", "active", "rebuild")
         there = {i.id: i for i in self._store.insights(task.team, states=states)}
