@@ -73,8 +73,15 @@ class Matrix:
 
     def __init__(self, panel: Sequence[Member], extra: Collection[str] = (), tasks: int = 3) -> None:
         found = [m.habits | own for m, own in zip(panel, _own_words(panel, tasks), strict=True)]
-        counts = Counter(pattern for each in found for pattern in each)
-        names = {p for p, count in counts.items() if count >= LEAST and _spread(p, found, panel, tasks)}
+        where: dict[str, set[int]] = {}
+        counts: Counter[str] = Counter()
+        for m, each in zip(panel, found, strict=True):
+            counts.update(each)
+            for pattern in each:
+                where.setdefault(pattern, set()).add(m.run.question)
+        # A pattern of one task may name a thing of it; where there are not as many tasks, it has to do for all.
+        least = min(tasks, len({m.run.question for m in panel}))
+        names = {p for p, count in counts.items() if count >= LEAST and len(where[p]) >= least}
         self.names = sorted(names | set(extra))
         place = {pattern: j for j, pattern in enumerate(self.names)}
         self.resolved = np.array([m.run.resolved for m in panel], dtype=bool)
@@ -114,12 +121,6 @@ def _own_words(panel: Sequence[Member], tasks: int) -> list[set[str]]:
     spread = {w: where for w, where in often.items() if len(where) >= least}
     chosen = set(sorted(spread, key=lambda w: (-len(spread[w]), w))[:OWN_WORDS])
     return [{join("says", "", marker(w)) for w in m.profile.words if w in chosen} for m in panel]
-
-
-def _spread(pattern: str, found: Sequence[frozenset[str]], panel: Sequence[Member], least: int) -> bool:
-    """Say whether a pattern was shown in different tasks, or in as many as there are."""
-    tasks = {m.run.question for m, each in zip(panel, found, strict=True) if pattern in each}
-    return len(tasks) >= min(least, len({m.run.question for m in panel}))
 
 
 def _numbered(keys: Sequence[tuple[object, ...]]) -> NDArray[np.int64]:

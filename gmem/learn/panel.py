@@ -25,7 +25,7 @@ from gmem.text import fold, template
 
 __all__ = ["Drawn", "Member", "Panels", "draw", "drawn", "due", "member"]
 
-SIZE = 256
+SIZE = 512
 """Runs of each outcome in a panel."""
 POOL = 1_024
 """Runs of each outcome whose questions are looked at to draw a panel."""

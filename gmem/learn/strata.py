@@ -144,10 +144,13 @@ def _sums(
     shown: NDArray[np.float32], judged: NDArray[np.float32], resolved: NDArray[np.bool_], strata: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], ...]:
     """Count by stratum and pattern: resolved and shown, resolved, shown, all; float64 arrays (s, m)."""
-    each = np.zeros((int(strata.max(initial=-1)) + 1, len(strata)), dtype=np.float32)
-    each[strata, np.arange(len(strata))] = 1
-    good = each * resolved.astype(np.float32)
-    return tuple((x @ y).astype(np.float64) for x, y in ((good, shown), (good, judged), (each, shown), (each, judged)))
+    order = np.argsort(strata, kind="stable")
+    starts = np.flatnonzero(np.diff(strata[order], prepend=-1))
+    good = resolved.astype(np.float32)[:, None]
+    return tuple(
+        np.add.reduceat(x[order], starts, axis=0).astype(np.float64)
+        for x in (shown * good, judged * good, shown, judged)
+    )
 
 
 def screen(excess: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
