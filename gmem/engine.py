@@ -107,7 +107,7 @@ class Engine:
         if verified:
             self._since_consolidation += 1
             if self._since_consolidation >= CONSOLIDATE_EVERY:
-                yield from self.consolidate()
+                yield from self.consolidate(review=False)  # that has its own time, see `due`
         (stored,) = yield from call(self.store.tasks, self.team, [task.id])
         return stored
 
@@ -265,11 +265,22 @@ class Engine:
 
     # --- keeping the insights true --------------------------------------------------------------
 
-    def consolidate(self) -> Flow[tuple[str, ...]]:
-        """Merge lessons that say the same, and put each in the state its evidence gives it."""
+    def consolidate(self, *, review: bool = True) -> Flow[tuple[str, ...]]:
+        """Merge lessons that say the same, put each in the state its evidence gives it, and compare habits anew."""
+        found = (yield from call(self._review)) if review else ()
         changed = yield from call(upkeep.consolidate, self.store, self.team, self._scholar.gates)
         self._since_consolidation = 0
-        return changed
+        return (*changed, *(id for id in found if id not in changed))
+
+    def _review(self) -> tuple[str, ...]:
+        batch = self._scholar.review(self.team) if hasattr(self._scholar.distiller, "gates") else None
+        if batch is None:
+            return ()
+        try:
+            self.store.write([batch])
+        except (WriteConflict, InvalidInput):
+            return ()  # another process is at it, or has forgotten a task; the next round sees what is left
+        return tuple(i.id for i in batch.insights)
 
     def forget(
         self, *, task: str = "", agent: str = "", source: str = "", everything: bool = False

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gmem
+from gmem.flow import Flow
 from gmem.graphs.base import Standing
+from gmem.learn import Contrast, Lessons
 from gmem.learn.advice import sentence
 from gmem.learn.gates import Gates
 from gmem.learn.habits import Matrix, review, tables
 from gmem.learn.lifecycle import state_of, why
 from gmem.learn.moves import MOVES, moves_in, wording
-from gmem.learn.panel import Drawn, Member, draw, drawn, due, member
+from gmem.learn.panel import MOST_HABITS, Drawn, Member, draw, drawn, due, member
 from gmem.learn.patterns import audience, family, follows, habits, is_habit, join, pattern_order, split
 from gmem.learn.profile import profile
 from gmem.learn.rules import mine_habits
@@ -407,3 +410,35 @@ def test_habits_turn_when_the_team_does(words: gmem.Memory) -> None:
     assert not still, [i.text for i in words.insights("active")]
     shown = {i.state for i in words.insights() if i.id in before}
     assert shown <= {"candidate", "retired"}
+
+
+class Silent:
+    """Learns nothing."""
+
+    name = "silent"
+    external = False
+
+    def distil(self, contrast: Contrast) -> Flow[Lessons]:
+        yield from ()
+        return Lessons()
+
+
+def test_consolidating_compares_habits_at_once(tmp_path: Path, do: Any) -> None:
+    with gmem.Memory(tmp_path / "m.gmem", embedder="none", distiller=Silent()) as memory:
+        for m in range(48):
+            record(memory, GOOD if m % 2 == 0 else BAD, f"How many pears has team {m // 4}?", m % 2 == 0)
+        assert do(memory, "consolidate") == () and memory.insights() == []
+    with gmem.Memory(tmp_path / "m.gmem") as memory:
+        found = do(memory, "consolidate")
+        assert found and {i.id for i in memory.insights("active")} == set(found)
+        for insight in memory.insights():
+            assert memory.store.standing(memory.team, insight.id).successes >= 20
+        again = set(do(memory, "consolidate"))
+        assert not again & set(found)  # what is known is not taught again
+
+
+def test_a_team_of_strangers_is_looked_at_within_bounds() -> None:
+    said = [(f"agent {i}", "I verify it again, is it right?") for i in range(400)]
+    task = Task("t", "blue", "Count everybody that is there", outcome="resolved")
+    trace = tuple(Utterance(i, agent, "", "message", text) for i, (agent, text) in enumerate(said))
+    assert len(member(drawn(task), profile(task, Interaction("t", trace))).habits) == MOST_HABITS

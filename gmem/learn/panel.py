@@ -9,7 +9,7 @@ first of which runs of both outcomes are known: it is within questions that runs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 
@@ -27,6 +27,8 @@ __all__ = ["Drawn", "Member", "Panels", "draw", "drawn", "due", "member"]
 
 SIZE = 512
 """Runs of each outcome in a panel."""
+MOST_HABITS = 2_000
+"""Habits of one run that are looked at; a team of a dozen has some hundreds."""
 POOL = 1_024
 """Runs of each outcome whose questions are looked at to draw a panel."""
 
@@ -61,7 +63,8 @@ class Member:
 
 def member(run: Drawn, shape: Profile) -> Member:
     """Seat a run in a panel."""
-    return Member(run, shape, frozenset(habits(shape)))
+    found = habits(shape)
+    return Member(run, shape, frozenset(found if len(found) <= MOST_HABITS else sorted(found)[:MOST_HABITS]))
 
 
 def due(task_id: str, verified: int) -> bool:
@@ -137,34 +140,36 @@ class Panels:
         self._known: dict[str, dict[str, Drawn]] = {}
         self._seated: dict[str, dict[str, Member]] = {}
 
-    def panel(self, task: Task, interaction: Interaction, candidates: Candidates) -> list[Member]:
-        """Draw the panel of a team at the end of a run.
+    def panel(
+        self, team: str, candidates: Candidates | None, own: tuple[Task, Interaction] | None = None
+    ) -> list[Member]:
+        """Draw the panel of a team.
 
         Args:
-            task: The run's task, verified; it need not be stored yet.
-            interaction: Its interaction graph.
-            candidates: The team's tasks, for any query.
+            team: Whose.
+            candidates: The team's tasks, for any query, if they are at hand.
+            own: A verified run that has just ended, and need not be stored yet.
 
         Returns:
             The panel's members, by id.
         """
-        team = task.team
-        pool = self._pool(team, candidates, task.id)
+        mine = {own[0].id} if own is not None else set()
+        pool = self._pool(team, candidates, mine)
         known = self._known.setdefault(team, {})
-        if self._heard(task):
-            known[task.id] = drawn(task)
+        if own is not None and self._heard(own[0]):
+            known[own[0].id] = drawn(own[0])
         missing = [id for id, resolved in pool.items() if id not in known or known[id].resolved != resolved]
         for found in self._tasks(team, missing):
             known[found.id] = drawn(found)
-        for gone in [id for id in known if id not in pool and id != task.id]:
+        for gone in [id for id in known if id not in pool and id not in mine]:
             del known[gone]
-        chosen = draw((known[id] for id in (*pool, task.id) if id in known), in_turn=self._gates.in_turn)
-        return self._members(team, chosen, task, interaction)
+        chosen = draw((known[id] for id in (*pool, *mine) if id in known), in_turn=self._gates.in_turn)
+        return self._members(team, chosen, {id: self._shape(*own) for id in mine} if own is not None else {})
 
-    def _pool(self, team: str, candidates: Candidates, own: str) -> dict[str, bool]:
+    def _pool(self, team: str, candidates: Candidates | None, own: Collection[str]) -> dict[str, bool]:
         pool: dict[str, bool] = {}
         for resolved in (True, False):
-            if candidates.exact:
+            if candidates is not None and candidates.exact:
                 heard = (candidates.trust > 0) & (candidates.trust >= self._gates.trust)
                 wanted = (candidates.outcomes > 0) if resolved else (candidates.outcomes < 0)
                 ids: Sequence[str] = [candidates.ids[i] for i in np.flatnonzero(wanted & heard).tolist()]
@@ -172,7 +177,7 @@ class Panels:
                 ids = self._store.task_ids(team, outcome="resolved" if resolved else "failed")
             if len(ids) > POOL:
                 ids = sorted(ids, key=place)[:POOL]
-            pool.update((id, resolved) for id in ids if id != own)
+            pool.update((id, resolved) for id in ids if id not in own)
         return pool
 
     def _heard(self, task: Task) -> bool:
@@ -185,9 +190,8 @@ class Panels:
             found = [task for task, _ in self._store.cases(team, ids).values()]
         return [t for t in found if t.outcome != "unknown" and self._heard(t)]
 
-    def _members(self, team: str, chosen: Sequence[Drawn], task: Task, interaction: Interaction) -> list[Member]:
+    def _members(self, team: str, chosen: Sequence[Drawn], shapes: dict[str, Profile]) -> list[Member]:
         before = self._seated.get(team, {})
-        shapes: dict[str, Profile] = {task.id: self._shape(task, interaction)}
         for run in chosen:
             if run.task_id not in before and run.task_id not in shapes:
                 shape = self._remembered(team, run.task_id)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gmem.errors import UnknownId
 from gmem.flow import Flow, call
 from gmem.graphs.base import Batch, Candidates, GraphStore, Standing
+from gmem.ids import new_id
 from gmem.learn.blame import blame
 from gmem.learn.condense import condense
 from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
@@ -21,7 +22,7 @@ from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
 from gmem.learn.panel import Member, Panels, due
 from gmem.learn.patterns import Profile, is_habit, profile
-from gmem.learn.rules import evidence_of
+from gmem.learn.rules import evidence_of, mine_habits
 from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, Notice, RecallEvent, Task
 from gmem.recall.rank import relevance, top
 from gmem.text import terms
@@ -121,6 +122,26 @@ class Scholar:
         )
         return batch, lessons.notices
 
+    def review(self, team: str) -> Batch | None:
+        """Compare a team's habits now, and not only when the next run is due to.
+
+        Returns:
+            What changes; None if nothing does.
+        """
+        panel = self._panels.panel(team, None)
+        states: tuple[InsightState, ...] = ("candidate", "active", "rebuild")
+        mined = [i for i in self._store.insights(team, states=states) if i.pattern and is_habit(i.pattern)]
+        taught, verdicts = mine_habits(team, panel, mined, self._clock(), self.gates)
+        known = [(i, self._store.standing(team, i.id)) for i in mined]
+        met = self._met(team, [t.insight for t in taught], known)
+        old = {insight.id for insight, _ in met}
+        new = [t.insight for t in taught if t.insight.id not in old]
+        evidence = [e for t in taught for e in t.evidence]
+        insights = self._states(team, new, known + met, evidence, verdicts)
+        if not (insights or evidence):
+            return None
+        return Batch(team, "review " + new_id("o"), insights=insights, evidence=evidence)
+
     # --- reading what the memory knows ----------------------------------------------------------
 
     def _contrast(self, task: Task, interaction: Interaction, candidates: Candidates) -> Contrast:
@@ -143,7 +164,7 @@ class Scholar:
         known, mined = self._known(task, ids)
         panel: list[Member] = []
         if due(task.id, int(np.count_nonzero(candidates.outcomes))):
-            panel = self._panels.panel(task, interaction, candidates)
+            panel = self._panels.panel(task.team, candidates, (task, interaction))
         return Contrast(task, interaction, run, others, rival, known, self._clock(), panel, mined)
 
     def _neighbours(

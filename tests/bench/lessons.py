@@ -27,6 +27,7 @@ from gmem.learn.patterns import Profile, follows, profile
 from gmem.learn.strata import Comparison, compare
 from gmem.learn.strata import Table as Counts
 from gmem.model import Insight
+from gmem.recall.lines import with_evidence
 from gmem.text import clip
 
 from .report import Bench, Figure, Table
@@ -65,7 +66,7 @@ class Verdict:
     def text(self) -> str:
         """The lesson with the evidence that it was mined with."""
         good, successes, bad, failures = self.mined
-        return f"{self.insight.text}: {good} of {successes} successes kept to it, {bad} of {failures} failures"
+        return with_evidence(self.insight, (good, successes), (bad, failures))
 
 
 class Silent:
