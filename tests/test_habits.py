@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -80,6 +81,13 @@ def test_a_run_without_words_has_no_say_about_words() -> None:
     run = (Utterance(0, "sol", "solver", "action", "open door"), Utterance(1, "env", "", "observation", "It is stuck."))
     shape = profile(task, Interaction("t", run))
     assert follows("says||verify", shape) is None and follows("acts|1", shape) is True
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "turns|solver", "length|many", "talk|solver", "says", "then|verify", "before|x"]
+)
+def test_a_pattern_that_cannot_be_read_says_nothing(pattern: str) -> None:
+    assert follows(pattern, chat("t", *GOOD).profile) is None
 
 
 def test_waste_is_counted() -> None:
@@ -442,3 +450,14 @@ def test_a_team_of_strangers_is_looked_at_within_bounds() -> None:
     task = Task("t", "blue", "Count everybody that is there", outcome="resolved")
     trace = tuple(Utterance(i, agent, "", "message", text) for i, (agent, text) in enumerate(said))
     assert len(member(drawn(task), profile(task, Interaction("t", trace))).habits) == MOST_HABITS
+
+
+def test_runs_that_end_in_several_threads_are_all_learned_from(words: gmem.Memory) -> None:
+    def one(m: int) -> None:
+        record(words, GOOD if m % 2 == 0 else BAD, f"How many pears has team {m // 4}?", m % 2 == 0)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(one, range(72)))
+    assert words.stats().unlearned == 0 and not words.notices
+    words.consolidate()
+    assert any(is_habit(i.pattern) for i in words.insights("active"))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
+from threading import Lock
 
 import numpy as np
 
@@ -137,6 +138,7 @@ class Panels:
         self._shape = shape
         self._remembered = remembered
         self._gates = gates
+        self._lock = Lock()
         self._known: dict[str, dict[str, Drawn]] = {}
         self._seated: dict[str, dict[str, Member]] = {}
 
@@ -153,6 +155,10 @@ class Panels:
         Returns:
             The panel's members, by id.
         """
+        with self._lock:  # runs may end in several threads at once
+            return self._draw(team, candidates, own)
+
+    def _draw(self, team: str, candidates: Candidates | None, own: tuple[Task, Interaction] | None) -> list[Member]:
         mine = {own[0].id} if own is not None else set()
         pool = self._pool(team, candidates, mine)
         known = self._known.setdefault(team, {})

@@ -127,8 +127,11 @@ def had(occasion: tuple[str, ...], p: Profile) -> bool:
 
 
 def follows(pattern: str, p: Profile) -> bool | None:
-    """Say whether a run shows a pattern; None where it had no occasion to."""
-    return _shows(pattern, p) if had(occasion(pattern), p) else None
+    """Say whether a run shows a pattern; None where it had no occasion to, or the pattern cannot be read."""
+    try:
+        return _shows(pattern, p) if had(occasion(pattern), p) else None
+    except (ValueError, IndexError):
+        return None  # it was written by hand, or by another gmem
 
 
 def _shows(pattern: str, p: Profile) -> bool:
