@@ -21,10 +21,11 @@ from gmem.adapters._attachment import Attachment, Inject
 from gmem.adapters._verdict import Judge
 from gmem.adapters._watch import Status, Watch, current
 from gmem.adapters.langgraph import _models
+from gmem.adapters.langgraph._reach import graphs_in
 from gmem.adapters.langgraph._recorder import Recorder, is_part, recorder
 from gmem.adapters.langgraph._says import Utterances, query_of
 from gmem.adapters.langgraph._where import place
-from gmem.adapters.langgraph._writers import graphs_in, tell, untell
+from gmem.adapters.langgraph._writers import tell, untell
 from gmem.errors import InvalidInput
 from gmem.memory import Memory
 

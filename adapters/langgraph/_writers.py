@@ -14,7 +14,7 @@ from langgraph.types import Send
 from gmem.adapters.langgraph._flow import Turn, Write
 from gmem.adapters.langgraph._recorder import recorder
 
-__all__ = ["Teller", "graphs_in", "tell", "untell"]
+__all__ = ["Teller", "tell", "untell"]
 
 SEND = "__pregel_send"
 """Key of what takes a node's writes, in its configuration."""
@@ -98,15 +98,3 @@ def untell(keys: Iterable[tuple[int, str]]) -> list[str]:
             else:
                 lost.append(key[1])
     return lost
-
-
-def graphs_in(graph: Pregel[Any, Any, Any, Any]) -> list[Pregel[Any, Any, Any, Any]]:
-    """Give a graph and all that are reached from its nodes, each once."""
-    found: dict[int, Pregel[Any, Any, Any, Any]] = {}
-    ahead = [graph]
-    while ahead:
-        one = ahead.pop()
-        if id(one) not in found:
-            found[id(one)] = one
-            ahead += [s for node in one.nodes.values() for s in getattr(node, "subgraphs", ()) if isinstance(s, Pregel)]
-    return list(found.values())
