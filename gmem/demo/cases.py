@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gmem.demo.language import correspondences, objects, rewrite, words
+from gmem.demo.language import correspondences, halves, head, located, names, objects, rewrite, words
 from gmem.demo.notes import Case
 from gmem.demo.team.grammar import verb, was_refused
 
@@ -27,11 +27,19 @@ _STEP = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    """Commands after the example of a case; the lower the misfit, the better the case fits the task."""
+    """Commands after the example of a case.
+
+    Attributes:
+        case_id: The case.
+        steps: The commands.
+        misfit: The lower, the better the case fits the task.
+        foreign: Whether the tasks differ in words that no step speaks of, so that it may be other work.
+    """
 
     case_id: str
     steps: tuple[str, ...]
     misfit: float
+    foreign: bool = False
 
 
 def plan_from(case: Case, task: str) -> Plan:
@@ -43,12 +51,13 @@ def plan_from(case: Case, task: str) -> Plan:
     """
     pairs, contradictions = correspondences(case.task, task)
     steps, placed = shorten_routes(adapt(case, task), _first_place(case))
+    steps = carry(steps, located(task))
     spoken = " ".join(" ".join(words(step.action)) for step in case.steps)
     told = {source: target for source, target in pairs.items() if rewrite(spoken, {source: target}) != spoken}
     untold = (set(words(case.task)) ^ set(words(task))) - set(words(" ".join((*told, *told.values()))))
     misfit = _CONTRADICTED * contradictions + _REPLACED * len(words(" ".join(told))) + _UNTOLD * len(untold)
     misfit += _MISSING * case.missing + _STEP * len(steps) + (0.0 if placed else _UNPLACED)
-    return Plan(case.id, tuple(steps), misfit)
+    return Plan(case.id, tuple(steps), misfit, bool(untold))
 
 
 def adapt(case: Case, task: str) -> list[str]:
@@ -89,6 +98,30 @@ def shorten_routes(steps: Iterable[str], start: str | None) -> tuple[list[str], 
     if room and out:
         out.append(f"teleport to {room}")
     return out, bool(placed)
+
+
+def carry(steps: Iterable[str], rooms: Mapping[str, str]) -> list[str]:
+    """Go where a thing is before something is brought to it.
+
+    Args:
+        steps: Commands in order.
+        rooms: Where things are, by the word that says what kind of thing it is.
+
+    >>> carry(["teleport to hall", "pick up cup", "move cup to red box"], {"box": "attic"})
+    ['teleport to hall', 'pick up cup', 'teleport to attic', 'move cup to red box']
+    """
+    out: list[str] = []
+    room = ""
+    for step in steps:
+        aim = halves(step)[1]
+        there = "" if names(aim, "inventory") else rooms.get(head(aim), "")
+        if verb(step) == "teleport to":
+            room = objects(step)
+        elif there and room and there != room:
+            room = there
+            out.append(f"teleport to {room}")
+        out.append(step)
+    return out
 
 
 def _first_place(case: Case) -> str | None:

@@ -24,6 +24,15 @@ FILLER = frozenset(
 """Words that say little about which thing is meant."""
 
 _WORD = re.compile(r"[a-z0-9]+(?:[-.'][a-z0-9]+)*")
+_AIMED = {"connect": ("to",), "dunk": ("into", "in"), "move": ("to",), "pour": ("into", "in"), "use": ("on",)}
+"""Verbs that bring one thing to another, with the words that part the two, the clearer one first."""
+_LOCATED = re.compile(
+    r"([\w' -]+?),?(?: which)? (?:is|are) (?:located |found )?(?:around|in|at) the '?([\w -]+?)'?(?: location)?[.,]",
+    re.IGNORECASE,
+)
+_KEPT = re.compile(r"([\w' -]+?) containing ([\w' -]+?)(?= and | in | to | into |$)")
+_HOLDER = re.compile(r"([\w'-][\w' -]*?) \(containing ([^()]*)\)")
+_ARTICLE = re.compile(r"^(?:an?|the) ")
 _CONDITION = re.compile(r"\bif\b([^.]*?(?:\.\d[^.]*?)*)\b(above|below) (-?[\d.]+\d)[^,]*,([^.]*)\.", re.IGNORECASE)
 _MEASURED = re.compile(r"(-?\d+(?:\.\d+)?) degrees")
 
@@ -41,6 +50,73 @@ def words(text: str) -> tuple[str, ...]:
 def objects(command: str) -> str:
     """Return what a command is about: everything after its verb."""
     return command[len(verb(command)) :].strip().lower()
+
+
+def halves(command: str) -> tuple[str, str]:
+    """Part a command that brings one thing to another into the two things, the second one empty for other commands.
+
+    >>> halves("pour cup in hall in jug"), halves("connect wire 2 to anode in bulb"), halves("open door to hall")
+    (('cup in hall', 'jug'), ('wire 2', 'anode in bulb'), ('door to hall', ''))
+    """
+    said = objects(command)
+    for between in _AIMED.get(verb(command), ()):
+        thing, found, other = said.rpartition(f" {between} ")
+        if found:
+            return thing, other
+    return said, ""
+
+
+def telltale(phrase: str) -> frozenset[str]:
+    """Return the words of a phrase that say which thing is meant."""
+    return frozenset(words(phrase)) - FILLER
+
+
+def mentions(thing: str, commands: Iterable[str]) -> set[str]:
+    """Find the fuller names by which commands speak of a thing.
+
+    >>> sorted(mentions("dove", ["pick up dove", "move egg dove egg to red box", "focus on cat"]))
+    ['dove', 'egg dove egg']
+    """
+    own = telltale(thing)
+    named = {halves(command)[0].split(" in ")[0] for command in commands}
+    return {name for name in named if own and own <= telltale(name)}
+
+
+def head(phrase: str) -> str:
+    """Return the word that says what kind of thing a phrase names, its last one that is no number.
+
+    >>> head("adult apple tree"), head("flower pot 8"), head("")
+    ('tree', 'pot', '')
+    """
+    said = [word for word in words(phrase) if word not in FILLER and not _is_number(word)]
+    return said[-1] if said else ""
+
+
+def holders(steps: Iterable[str], stand_ins: Mapping[str, str], observations: Iterable[str]) -> dict[str, str]:
+    """Find in what the things of a plan are kept here, where that is another holder than in the plan.
+
+    Args:
+        steps: The plan, in which a holder may be named with what it contains.
+        stand_ins: What stands in for what.
+        observations: What was observed so far, oldest first.
+
+    Returns:
+        The holder here, by the holder in the plan.
+
+    >>> seen = ["Here is a pot 1 (containing a pea, soil), a pot 4 (containing a fern, soil)."]
+    >>> holders(["pick up pot 7", "move pot 7 containing moss and soil to box"], {"moss": "fern"}, seen)
+    {'pot 7': 'pot 4'}
+    """
+    found = [pair for text in observations for pair in _HOLDER.findall(text.lower())]
+    seen = [(_ARTICLE.sub("", place), content) for place, content in found]
+    out: dict[str, str] = {}
+    for step in steps:
+        for holder, kept in _KEPT.findall(objects(step)):
+            wanted = set(words(rewrite(kept, stand_ins)))
+            here = [place for place, content in seen if wanted <= set(words(content))]
+            if here and not set(words(holder)) <= set(words(here[-1])):
+                out[holder.strip()] = here[-1]
+    return out
 
 
 def likeness(one: str, other: str, weight: Mapping[str, float] | None = None) -> float:
@@ -114,6 +190,31 @@ def rewrite(text: str, pairs: Mapping[str, str]) -> str:
         return text
     alternatives = "|".join(re.escape(source) for source in sorted(pairs, key=len, reverse=True))
     return re.sub(rf"(?<![\w-])(?:{alternatives})(?![\w-])", lambda m: pairs[m.group(0).lower()], text, flags=re.I)
+
+
+def names(text: str, phrase: str) -> bool:
+    """Say whether a text names something, in these very words.
+
+    >>> names("pick up red wire", "red wire"), names("pick up red wire", "wire 2")
+    (True, False)
+    """
+    return re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", text, re.IGNORECASE) is not None
+
+
+def located(task: str) -> dict[str, str]:
+    """Read where a task says that things are.
+
+    Returns:
+        The room, by the word that says what kind of thing it is.
+
+    >>> located("Find the cup, which is located around the hall. The boxes are located in the red room.")
+    {'cup': 'hall', 'box': 'red room'}
+    """
+    out = {}
+    for thing, room in _LOCATED.findall(task):
+        kind = head(thing)
+        out[re.sub(r"(?<=[xs])es$|(?<=[^s])s$", "", kind)] = " ".join(words(room))
+    return out
 
 
 def bindings(meant: str, done: str) -> dict[str, str]:

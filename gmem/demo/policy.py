@@ -6,7 +6,7 @@ task: whatever they do right beyond trying commands that sound like the task com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -20,10 +20,16 @@ from gmem.demo.language import (
     IRREVERSIBLE,
     bindings,
     decide,
+    halves,
+    head,
+    holders,
     likeness,
+    mentions,
+    names,
     objects,
     rewrite,
     telling,
+    telltale,
     words,
 )
 from gmem.demo.notes import Notes, read_notes
@@ -39,6 +45,8 @@ NEAR_ENOUGH = 0.2
 """Likeness from which the actor takes a command for a step that the world did not take."""
 SAFE_ENOUGH = 0.3
 """Likeness to something that worked before from which the critic lets an irreversible command pass."""
+ALIKE = 0.5
+"""Likeness from which a command is taken for the step itself, whatever other cases did in its place."""
 OTHER_CASE = 0.9
 """How much a step of another remembered case counts, compared with the step of the plan."""
 MOST_SKIPPED = 1
@@ -46,7 +54,7 @@ MOST_SKIPPED = 1
 MOST_VETOES = 3
 """After so many vetoes in a row the exploring actor tries another verb."""
 TAKEN = 0.3
-"""What it costs a candidate to use a thing that already stands in for another one."""
+"""What it costs a candidate to use a thing that already stands in for another one, or that the plan needs itself."""
 
 
 class Scripted(BaseChatModel):
@@ -99,6 +107,8 @@ class Planner(Scripted):
             (plan_from(case, question.task) for case in read_notes(question.system).solved),
             key=lambda p: p.misfit,
         )
+        if used and not all(plan.foreign for plan in plans):
+            plans = [plan for plan in plans if not plan.foreign]  # after other work nothing is left of what was won
         for plan in plans:
             if plan.steps and not any(f"[{plan.case_id}]" in text for text in used):
                 return f"Plan after [{plan.case_id}]:\n{numbered(plan.steps)}"
@@ -129,6 +139,7 @@ class Actor(Scripted):
         for turn in turns:
             if turn.step != turn.command and not turn.vetoed and not was_refused(turn.observation):
                 stand_ins.update(bindings(turn.step, turn.command))
+        stand_ins |= holders(read_plan(question.plan_text()), stand_ins, question.observations())
         goal = rewrite(question.step, stand_ins)
         decision = decide(question.task, question.observations())
         if decision:
@@ -143,17 +154,37 @@ class Actor(Scripted):
             candidates = [c for c in question.options if verb(c) == "teleport to" and c not in tried]
         if not candidates:
             return _pass(question)
-        meant = [(goal, 1.0)] + [(twin, OTHER_CASE) for twin in _twins(question)]
-        weight = telling(candidates, question.task)
+        thing, aim = halves(goal)
+        there = [c for c in candidates if aim and telltale(aim) <= telltale(halves(c)[1])]
+        likewise = [] if there else [c for c in candidates if aim and telltale(halves(c)[0]) == telltale(thing)]
+        if likewise:  # the thing is here, and something must be found to bring it to
+            return self._best(question, turns, goal, likewise, lambda command: halves(command)[1])
+        return self._best(question, turns, goal, there or candidates, objects)
+
+    def _best(
+        self, question: Question, turns: Sequence[Turn], goal: str, candidates: list[str], part: Callable[[str], str]
+    ) -> str:
+        """Choose the candidate that is most like the step in a part of the command, or pass when none comes near."""
+        weight = telling([part(c) for c in candidates], question.task)
         taken = _taken(turns)
+        plan = " | ".join(" ".join(words(step)) for step in read_plan(question.plan_text()) if step != question.step)
 
-        def score(candidate: str) -> float:
-            seen = _described(objects(candidate), question.scene)
-            near = max(share * likeness(objects(m), seen, weight) for m, share in meant)
-            return near - (TAKEN if taken & set(bindings(goal, candidate).values()) else 0.0)
+        def score(candidate: str, meant: Sequence[tuple[str, float]]) -> float:
+            seen = _described(part(candidate), question.scene)
+            near = max(share * likeness(part(m), seen, weight) for m, share in meant)
+            new = {phrase for phrase in bindings(goal, candidate).values() if phrase not in goal}
+            spoken_for = taken & new or any(names(plan, phrase) for phrase in new)
+            return near - (TAKEN if spoken_for else 0.0)
 
-        best = max(candidates, key=score)
-        return _worded(best, question.step) if score(best) >= NEAR_ENOUGH else _pass(question)
+        itself = [(goal, 1.0)]
+        kind = verb(goal)
+        fuller = [f"{kind} {m}" for m in sorted(mentions(objects(goal), read_plan(question.plan_text())))]
+        best = max(candidates, key=lambda c: score(c, itself))
+        if likeness(part(goal), part(best)) >= ALIKE:
+            return _worded(best, question.step)
+        either = itself + [(other, OTHER_CASE) for other in (*fuller, *_twins(question))]
+        best = max(candidates, key=lambda c: score(c, either))
+        return _worded(best, question.step) if score(best, either) >= NEAR_ENOUGH else _pass(question)
 
     def _explore(self, question: Question) -> str:
         """Choose the untried command that shares most with the words of the task."""
@@ -179,7 +210,7 @@ class Critic(Scripted):
         if verb(command) not in IRREVERSIBLE or question.plan_text().startswith(TO_THE_LETTER):
             return GO_AHEAD
         done = _done_for_good(question)
-        if _named(command) in done:
+        if telltale(objects(command)) in done:
             return f"{VETO}: it cannot be taken back, and it was done already"
         if _skipped(question, done) > MOST_SKIPPED:
             return f"{VETO}: it cannot be taken back, and what should come before it was not done"
@@ -199,7 +230,11 @@ class Critic(Scripted):
         task = set(words(question.task))
         if not (set(words(objects(question.step))) - FILLER) & task <= set(words(seen)):
             return True
-        worked = [step for case in notes.solved for step in adapt(case, question.task) if verb(step) == verb(command)]
+        plans = [adapt(case, question.task) for case in notes.solved]
+        worked = [step for steps in plans for step in steps if verb(step) == verb(command)]
+        known = {m for steps in plans for step in steps if step in worked for m in mentions(objects(step), steps)}
+        if head(seen) in {head(name) for name in known}:
+            return False
         return max((likeness(objects(step), seen) for step in worked), default=0.0) < SAFE_ENOUGH
 
 
@@ -230,16 +265,13 @@ def _meant(command: str, turns: Sequence[Turn]) -> str:
     return _choices(turns[-1].observation).get(command, command) if turns else command
 
 
-def _named(command: str) -> frozenset[str]:
-    """Return the words of a command that say which thing is meant."""
-    return frozenset(words(objects(command))) - FILLER
-
-
 def _done_for_good(question: Question) -> set[frozenset[str]]:
     """Return the things to which something was done in this game that cannot be taken back."""
     turns = question.turns(actor_is_self=False, whole=True)[:-1]
     meant = [(_meant(turn.command, turns[:at]), turn) for at, turn in enumerate(turns)]
-    return {_named(command) for command, turn in meant if verb(command) in IRREVERSIBLE and _carried_out(turn)}
+    return {
+        telltale(objects(command)) for command, turn in meant if verb(command) in IRREVERSIBLE and _carried_out(turn)
+    }
 
 
 def _carried_out(turn: Turn) -> bool:
@@ -248,7 +280,9 @@ def _carried_out(turn: Turn) -> bool:
 
 def _skipped(question: Question, done: set[frozenset[str]]) -> int:
     """Count the steps of the plan in force that were passed over, each that matters most as too many."""
-    passed = [step for step in question.skipped() if verb(step) not in IRREVERSIBLE or _named(step) not in done]
+    passed = [
+        step for step in question.skipped() if verb(step) not in IRREVERSIBLE or telltale(objects(step)) not in done
+    ]
     return len(passed) + MOST_SKIPPED * sum(verb(step) in IRREVERSIBLE for step in passed)
 
 
