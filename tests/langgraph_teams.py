@@ -23,7 +23,10 @@ class Scripted(FakeMessagesListChatModel):
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         self.seen.append(messages)
-        return super()._generate([m for m in messages if m is not None], *args, **kwargs)
+        result = super()._generate(messages, *args, **kwargs)
+        for generation in result.generations:  # as of a real model, no message is given twice
+            generation.message = generation.message.model_copy(update={"id": None})
+        return result
 
 
 def scripted(*answers: str | AIMessage) -> Scripted:
@@ -58,7 +61,7 @@ def every_kind_of_edge(models: dict[str, Scripted]) -> Any:
     """
     graph = StateGraph(MessagesState)
     for name in "abcdew":
-        models[name] = scripted(f"{name} says one", f"{name} says two")
+        models[name] = scripted(f"{name} says so")
         graph.add_node(name, speaker(models[name], f"You are {name}."))
     graph.add_node("cmd", lambda state: Command(goto="e"), destinations=("e",))
     graph.add_edge(START, "a")

@@ -15,5 +15,6 @@ except ImportError as error:
 from gmem.adapters._said import Said
 from gmem.adapters._verdict import Verdict
 from gmem.adapters.langgraph._attach import attach, attachment, detach, get_memory
+from gmem.adapters.langgraph._middleware import GMemMiddleware
 
-__all__ = ["Said", "Verdict", "attach", "attachment", "detach", "get_memory"]
+__all__ = ["GMemMiddleware", "Said", "Verdict", "attach", "attachment", "detach", "get_memory"]

@@ -40,6 +40,8 @@ class Turn:
         given: Messages that it began with.
         ended: Whether it has ended.
         passed: Whether another turn of the same flow builds on it.
+        left: Whether it was left by a command to an outer graph.
+        output: What it gave back, of a function that was called.
     """
 
     ns: str
@@ -54,6 +56,8 @@ class Turn:
     given: tuple[Any, ...] = ()
     ended: bool = False
     passed: bool = False
+    left: bool = False
+    output: Any = None
 
     def goes_on(self, before: Iterable[Hashable], after: Iterable[Hashable]) -> None:
         """Note that something in this turn that began with some keys ended with others.
@@ -89,11 +93,14 @@ class Flow:
 
     Args:
         parent: The turn that it runs in; None for the team's own graph.
+        base: Keys of the utterances that it builds on; those that its parent has by now by default.
     """
 
-    def __init__(self, parent: Turn | None = None) -> None:
+    def __init__(self, parent: Turn | None = None, base: Iterable[Hashable] | None = None) -> None:
         self.parent = parent
-        self.base: frozenset[Hashable] = frozenset(parent.tail) if parent is not None else frozenset()
+        if base is None:
+            base = parent.tail if parent is not None else ()
+        self.base: frozenset[Hashable] = frozenset(base)
         self._given_back: set[Hashable] = set(self.base)
         self._turns: list[Turn] = []
         self._writes: Mapping[str, list[Write]] = defaultdict(list)
@@ -129,8 +136,16 @@ class Flow:
         turn.ended = True
         for write in writes:
             self._writes[write.channel].append(write)
+        self._give_back()
+
+    def leave(self, turn: Turn) -> None:
+        """Note that a turn was left by a command to an outer graph; what it said counts there."""
+        turn.left = True
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self.parent is not None:
-            ends = {key for t in self._turns if t.ended and not t.passed for key in t.tail}
+            ends = {key for t in self._turns if (t.ended or t.left) and not t.passed for key in t.tail}
             self.parent.goes_on(self._given_back, ends)
             self._given_back = ends
 

@@ -10,13 +10,14 @@ from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
+from langgraph.errors import ParentCommand
 from langgraph.types import Command
 
 from gmem.adapters._said import Said
 from gmem.adapters._texts import text_of
 from gmem.adapters._watch import Watch
 from gmem.adapters.langgraph._flow import Flow, Turn, Write
-from gmem.adapters.langgraph._says import Utterances, goals, messages_in, said_in, updates_in, values_in
+from gmem.adapters.langgraph._says import Utterances, goals, holds, messages_in, said_in, updates_in, values_in
 
 __all__ = ["Recorder", "recorder"]
 
@@ -57,6 +58,7 @@ class Recorder(GraphCallbackHandler):
         self._flows: dict[str, Flow] = {}
         self._turns: dict[str, Turn] = {}
         self._open: dict[UUID, Turn] = {}
+        self._calls: dict[str, list[Turn]] = {}
         self._tools: dict[UUID, tuple[Turn, frozenset[Hashable], str, str]] = {}
         self._answered: dict[str, Hashable] = {}
         self._asked: dict[str, tuple[str, str]] = {}
@@ -101,11 +103,15 @@ class Recorder(GraphCallbackHandler):
         if run_id == self._root:
             self.result = outputs
         elif (turn := self._open.pop(run_id, None)) is not None and not turn.ended:
+            turn.output = outputs
             self.ended(turn.ns, outputs)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Forget a turn that was broken off; a handoff to an outer graph looks like this as well."""
-        self._open.pop(run_id, None)
+        turn = self._open.pop(run_id, None)
+        if turn is not None and isinstance(error, ParentCommand):
+            with self.watch.guard("watching a handoff"), self._lock:
+                turn.flow.leave(turn)
 
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """Note that the team waits for somebody."""
@@ -133,7 +139,8 @@ class Recorder(GraphCallbackHandler):
 
     def _begin(self, ns: str, node: str, facts: Mapping[str, Any], called: bool, inputs: Any) -> Turn:
         step, before = int(facts.get("langgraph_step", 0)), self._turns.get(ns)
-        flow = self._flow(ns.rpartition("|")[0], step, called)
+        inside = ns.rpartition("|")[0]
+        flow = self._called(inside, inputs) if called else self._flow(inside, step)
         turn = Turn(
             ns, node, self._who(node, flow, facts), step, tuple(facts.get("langgraph_path") or ()),
             tuple(facts.get("langgraph_triggers") or ()), flow, given=tuple(messages_in(inputs)),
@@ -143,16 +150,24 @@ class Recorder(GraphCallbackHandler):
         else:
             flow.begin(turn)
         self._turns[ns] = turn
+        if called:
+            self._calls.setdefault(inside, []).append(turn)
         return turn
 
-    def _flow(self, inside: str, step: int, called: bool) -> Flow:
+    def _called(self, inside: str, inputs: Any) -> Flow:
+        """Make a flow for a function that another one calls: it builds on those whose results it was given."""
+        parent = self._turns.get(inside)
+        before = [t for t in self._calls.get(inside, ()) if t.ended and holds(inputs, t.output)]
+        if before or parent is None:
+            return Flow(parent, [key for t in before for key in t.tail])
+        return Flow(parent, parent.base)
+
+    def _flow(self, inside: str, step: int) -> Flow:
         """Give the run of a graph that a turn belongs to."""
         outer = inside
         while outer and outer not in self._turns:
             outer = outer.rpartition("|")[0]  # the second graph of a turn has a number behind the turn's name
         parent = self._turns.get(outer)
-        if called:
-            return Flow(parent)
         flow = self._flows.get(inside)
         if flow is None or (parent is not None and flow.over(step)):
             flow = self._flows[inside] = Flow(parent)
@@ -182,7 +197,7 @@ class Recorder(GraphCallbackHandler):
             messages = messages_in(update)
             for message in messages:
                 spoke = True
-                if message in self._heard or message in given:
+                if message in given or (message in self._heard and self._has_inner(turn)):
                     continue
                 self._heard.add(message)
                 yield from self._message(turn, message)
@@ -210,6 +225,10 @@ class Recorder(GraphCallbackHandler):
         key = self._answered[call] = ("tool", call)
         self.watch.used(key, turn.agent, name, arguments, text_of(message.content), upstream=turn.tail)
         turn.tail = {key}
+
+    def _has_inner(self, turn: Turn) -> bool:
+        """Tell whether a graph has run in this turn; what comes out of it was recorded there."""
+        return any(inside.startswith(turn.ns) for inside in self._flows)
 
     def _inside(self, turn: Turn, text: str) -> bool:
         """Tell whether a text is what an inner graph of this turn has said already."""

@@ -11,7 +11,7 @@ from langgraph.types import Command, Send
 from gmem.adapters._said import Said
 from gmem.adapters._texts import text_of
 
-__all__ = ["Utterances", "goals", "messages_in", "query_of", "said_in", "updates_in", "values_in"]
+__all__ = ["Utterances", "goals", "holds", "messages_in", "query_of", "said_in", "updates_in", "values_in"]
 
 HANDED_BACK = "__is_handoff_back"
 """Mark of the messages that langgraph-supervisor makes up when an agent has done its part."""
@@ -73,6 +73,25 @@ def values_in(update: object) -> str:
     if len(told) == 1:
         return next(iter(told.values()))
     return "\n".join(f"{k}: {v}" for k, v in told.items())
+
+
+def holds(given: object, result: object) -> bool:
+    """Tell whether what a function was given has the result of another one in it.
+
+    >>> holds((("about a draft",), {}), "a draft"), holds([1, {"n": 4}], 4), holds("a", "a draft")
+    (True, True, False)
+    """
+    if result is None or isinstance(result, bool) or result in ("", [], {}):
+        return False
+    if given is result:
+        return True
+    if isinstance(given, str):
+        return isinstance(result, str) and (given == result or (len(result) > 3 and result in given))
+    if isinstance(given, Mapping):
+        return any(holds(v, result) for v in given.values())
+    if isinstance(given, (list, tuple, set, frozenset)):
+        return any(holds(v, result) for v in given)
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and given == result
 
 
 def query_of(given: object) -> str:
