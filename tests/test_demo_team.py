@@ -17,7 +17,7 @@ from gmem.demo.java import DemoSetupError, find_java
 from gmem.demo.language import correspondences, decide
 from gmem.demo.notes import read_notes
 from gmem.demo.on_langgraph import play
-from gmem.demo.policy import GO_AHEAD, Actor, Critic, GoldPlanner, Planner
+from gmem.demo.policy import GO_AHEAD, NO_PLAN, Actor, Critic, GoldPlanner, Planner
 from gmem.demo.schedule import TASK_TYPES, draw
 from gmem.demo.team.grammar import verb
 from gmem.demo.team.prompts import (
@@ -171,6 +171,70 @@ def test_what_stood_in_for_a_thing_goes_on_doing_so() -> None:
     ]
     answer = Actor().invoke(question("actor", ask_for_command(2, "pick up dove egg", [], ""), talk)).text
     assert command_of(answer) == "pick up wolf egg"
+
+
+REFUSED = "No known action matches that input."
+
+
+@pytest.mark.parametrize(
+    ("plan", "options", "chosen"),
+    [
+        # What it is brought to stays the same, whatever else is more alike.
+        (["move wolf egg in inventory to red box"], ["move red box to inventory", "move cup to red box"], 1),
+        # What it is brought to may have a longer name here.
+        (
+            ["pour cup of paint in jug", "mix jug"],
+            ["pour cup of paint into glass jug", "pour cup of paint into paint"],
+            0,
+        ),
+        # A wire that the plan needs itself does not stand in for another one.
+        (
+            ["connect battery anode to blue wire", "connect battery cathode to red wire"],
+            ["connect battery anode to red wire", "connect battery anode to black wire"],
+            1,
+        ),
+        # Elsewhere in the plan the thing has a fuller name.
+        (["focus on dove", "move egg dove egg to red box"], ["focus on fire pit", "focus on frog egg"], 1),
+    ],
+)
+def test_the_actor_finds_what_comes_nearest(plan: list[str], options: list[str], chosen: int) -> None:
+    numbered = "\n".join(f"{n}. {step}" for n, step in enumerate(plan, 1))
+    talk = [
+        Line("planner", f"Plan after [t_a]:\n{numbered}"),
+        Line("actor", plan[0]),
+        Line("critic", GO_AHEAD),
+        Line("environment", REFUSED),
+    ]
+    answer = Actor().invoke(question("actor", ask_for_command(1, plan[0], options, ""), talk, notes="")).text
+    assert command_of(answer) == options[chosen]
+
+
+def test_a_thing_is_taken_with_what_holds_it_here() -> None:
+    plan = "1. focus on cherry tree\n2. pick up pot 8\n3. move pot 8 containing cherry tree and soil to red box"
+    talk = [
+        Line("planner", f"Plan after [t_a]:\n{plan}"),
+        Line("actor", "focus on peach tree  (instead of: focus on cherry tree)"),
+        Line("critic", GO_AHEAD),
+        Line(
+            "environment",
+            "You see:\n\ta pot 8 (containing a plum tree, soil)\n\ta pot 1 (containing a peach tree, soil).",
+        ),
+    ]
+    answer = Actor().invoke(question("actor", ask_for_command(2, "pick up pot 8", [], ""), talk)).text
+    assert command_of(answer) == "pick up pot 1"
+
+
+def test_after_a_first_plan_no_other_work_is_tried() -> None:
+    other = OLD.replace("a(n) animal", "the best thing to eat")
+    notes = NOTES.replace(
+        "## Failed before", f"### [t_c] {other} (resolved, score 100)\n1. actor: eat egg\n## Failed before"
+    )
+    first = Planner().invoke(question("planner", ask_for_plan("", 0), notes=notes)).text
+    assert first.startswith("Plan after [t_a]")
+    again = question("planner", ask_for_plan("", 0), [Line("planner", first)], notes)
+    assert Planner().invoke(again).text == NO_PLAN
+    alone = notes.replace(f"### [t_a] {OLD}", "### [t_a]")
+    assert read_plan(Planner().invoke(question("planner", ask_for_plan("", 0), notes=alone)).text)
 
 
 @pytest.mark.parametrize(
