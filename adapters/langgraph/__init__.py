@@ -16,5 +16,6 @@ from gmem.adapters._said import Said
 from gmem.adapters._verdict import Verdict
 from gmem.adapters.langgraph._attach import attach, attachment, detach, get_memory
 from gmem.adapters.langgraph._middleware import GMemMiddleware
+from gmem.adapters.langgraph._store import GMemStore
 
-__all__ = ["GMemMiddleware", "Said", "Verdict", "attach", "attachment", "detach", "get_memory"]
+__all__ = ["GMemMiddleware", "GMemStore", "Said", "Verdict", "attach", "attachment", "detach", "get_memory"]
