@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
@@ -59,7 +59,7 @@ class Team(Attachment):
         self.says = utterances
         self.query = query
         self.app = app
-        self._recorders: WeakKeyDictionary[Watch, Recorder] = WeakKeyDictionary()
+        self._recorders: weakref.WeakKeyDictionary[Watch, Recorder] = weakref.WeakKeyDictionary()
         nodes = [n for n in app.nodes if n != "__start__"]
         self._agent = ""
         if nodes and all(map(is_part, nodes)):
@@ -70,13 +70,16 @@ class Team(Attachment):
         self._tellers = [key for graph in graphs_in(app) for key in tell(graph)]
         app.__class__ = self._kind
         _models.listen()
+        # A team that is dropped without `detach` must not keep its graphs, or the look at models, for ever.
+        self._dropped = weakref.finalize(app, _let_go, self._tellers)
+        self._dropped.atexit = False
 
     def detach(self) -> None:
         """Put the graph, and all that was done for it, back as it was."""
         if self.attached:
             super().detach()
-            _models.unlisten()
-            lost = untell(self._tellers)
+            self._dropped.detach()
+            lost = _let_go(self._tellers)
             if type(self.app) is self._kind:
                 self.app.__class__ = self._before
             else:
@@ -298,6 +301,12 @@ def _set(seen: Recorder) -> Iterator[None]:
     finally:
         recorder.reset(before[0])
         current.reset(before[1])
+
+
+def _let_go(tellers: list[tuple[int, str]]) -> list[str]:
+    """Undo what was done beyond the graph itself; returns the nodes that somebody has replaced since."""
+    _models.unlisten()
+    return untell(tellers)
 
 
 def _full(app: Pregel[Any, Any, Any, Any], config: RunnableConfig | None) -> RunnableConfig:
