@@ -77,8 +77,7 @@ def due(task_id: str, verified: int) -> bool:
     """
     if verified < 32:
         return True
-    part = 16 if verified < 512 else 8
-    return place(task_id) % (1 << min(9, (verified // part).bit_length() - 1)) == 0
+    return place(task_id) % (1 << min(9, (verified // 8).bit_length() - 1)) == 0
 
 
 def drawn(task: Task) -> Drawn:
