@@ -70,6 +70,11 @@ class Watch:
         """Whether the run has ended; what is said after that is not recorded."""
         return self._ended
 
+    @property
+    def began(self) -> float:
+        """When the run began, in seconds since the epoch."""
+        return self._began
+
     def knows(self, key: Hashable) -> bool:
         """Tell whether an utterance of this run has that key."""
         return key in self._numbers
