@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 ST_VENV := .venv-sentence-transformers
 LG_VENV := .venv-langgraph
+AG_VENV := .venv-autogen
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -14,7 +15,7 @@ help:  ## show this
 demo: $(VENV)/ready  ## a real team plays ScienceWorld without and with memory (a few minutes)
 	$(BIN)/gmem demo
 
-test: lint types cypher-linter pytest words-only test-langgraph test-neo4j sentence-transformers  ## run every check
+test: lint types cypher-linter pytest words-only test-langgraph test-autogen test-neo4j sentence-transformers  ## run every check
 
 lint: $(VENV)/ready  ## style
 	$(BIN)/ruff check .
@@ -65,6 +66,10 @@ endif
 test-langgraph: $(LG_VENV)/ready  ## the LangGraph adapter
 	GMEM_TEST_LANGGRAPH=1 $(LG_VENV)/bin/python -m pytest -q tests/extras/langgraph
 
+test-autogen: $(AG_VENV)/ready  ## the AutoGen adapter, and its types
+	$(AG_VENV)/bin/python -m mypy -p gmem.adapters.autogen
+	GMEM_TEST_AUTOGEN=1 $(AG_VENV)/bin/python -m pytest -q tests/extras/autogen tests/test_demo_frameworks.py
+
 # 6 GB, most of it the CUDA libraries that torch brings: built in CI, elsewhere when asked for.
 sentence-transformers:  ## the tests with real MiniLM weights (only if CI or GMEM_TEST_ALL is set)
 ifeq ($(CI)$(GMEM_TEST_ALL),)
@@ -82,7 +87,7 @@ format: $(VENV)/ready  ## put the code in shape
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(ST_VENV) $(LG_VENV) .neo4j tests/cypher/node_modules build dist *.egg-info demo-output bench-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ST_VENV) $(LG_VENV) $(AG_VENV) .neo4j tests/cypher/node_modules build dist *.egg-info demo-output bench-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -100,4 +105,10 @@ $(LG_VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(LG_VENV)
 	$(LG_VENV)/bin/python -m pip install -q --upgrade pip
 	$(LG_VENV)/bin/python -m pip install -q -e '.[langgraph]' --group langgraph
+	@touch $@
+
+$(AG_VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(AG_VENV)
+	$(AG_VENV)/bin/python -m pip install -q --upgrade pip
+	$(AG_VENV)/bin/python -m pip install -q -e '.[autogen]' --group autogen
 	@touch $@
