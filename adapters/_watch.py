@@ -235,7 +235,7 @@ class Watch:
         """Put the run aside as it stands: kept on disk, and open for more if it is resumed."""
         if self.run is not None and not self._ended:
             with self.guard("putting the run aside"):
-                self.attachment.spool.keep(self.run.recording())
+                self.attachment.spool.keep(self.run.recording(), unfinished=True)
 
     # --- inner workings -------------------------------------------------------------------------
 

@@ -58,20 +58,28 @@ class Spool:
         self._lock: FileLock | None = None
         self._mutex = threading.Lock()
         self._unsaved: dict[str, str] = {}
+        self._open: set[Path] = set()
 
     def __len__(self) -> int:
         """Count the runs of this process that wait."""
         return len(self._unsaved) + (len(list(self._own.glob("*" + SUFFIX))) if self._own.is_dir() else 0)
 
-    def keep(self, recording: Recording) -> None:
+    def keep(self, recording: Recording, *, unfinished: bool = False) -> None:
         """Let a run wait; the same run again takes the place of what was kept of it.
 
         A run that cannot even be written here is held in memory, and tried again at the next `flush`.
 
+        Args:
+            recording: The run.
+            unfinished: Whether it may go on: this process does not store it then, but others do once
+                this one is gone.
+
         Raises:
             OSError: It is held in memory only: it is lost if the process ends before the store is back.
         """
+        path = self._path(recording.task.id)
         with self._mutex:
+            (self._open.add if unfinished else self._open.discard)(path)
             self._unsaved[recording.task.id] = _text(recording)
             self._save()
 
@@ -79,6 +87,7 @@ class Spool:
         """Forget a waiting run of this process, as it was stored after all."""
         with self._mutex:
             self._unsaved.pop(run_id, None)
+            self._open.discard(self._path(run_id))
             self._path(run_id).unlink(missing_ok=True)
 
     def flush(self) -> int:
@@ -90,11 +99,14 @@ class Spool:
         done = 0
         with self._mutex:
             for id, text in list(self._unsaved.items()):
+                if self._path(id) in self._open:
+                    continue
                 if _store(self._memory, text):
                     done += 1
                 del self._unsaved[id]
             for path in sorted(self._own.glob("*" + SUFFIX)) if self._own.is_dir() else ():
-                done += self._take(path)
+                if path not in self._open:
+                    done += self._take(path)
             for folder in self._abandoned():
                 done += sum(self._take(path) for path in sorted(folder.glob("*" + SUFFIX)))
         return done
@@ -127,7 +139,7 @@ class Spool:
 
     def _take(self, path: Path) -> int:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8", errors="replace")  # what is no text is refused below
         except FileNotFoundError:
             return 0  # taken by somebody else meanwhile
         if _store(self._memory, text):
@@ -176,7 +188,7 @@ def _store(memory: Memory, text: str) -> bool:
         found = json.loads(text)
         events = [_event(e) for e in found.pop("recalls", [])]
         replay(memory, jsonl.trace(found, "the spool"), recalls=events).close()
-    except (InvalidInput, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (InvalidInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, GmemError) and not isinstance(error, InvalidInput):
             raise  # some errors of a store are a ValueError as well
         log.warning("gmem: a run that had waited cannot be stored: %s", error)

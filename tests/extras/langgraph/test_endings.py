@@ -51,8 +51,12 @@ def test_an_interrupted_run_is_one_run_when_it_is_resumed(words: Memory, how: st
 
     assert "__interrupt__" in go(ask("do it"))
     assert words.tasks() == [] and len(attachment(app).spool) == 1
+    with attach(every_kind_of_edge({}), words) as other:  # a run that ends meanwhile takes nothing with it
+        other.invoke(ask("something else"))
+    assert "__interrupt__" in app.invoke(ask("another thread"), {"configurable": {"thread_id": "8"}})
     go(Command(resume="yes"))
-    assert [t.outcome for t in words.tasks()] == ["resolved"] and len(attachment(app).spool) == 0
+    assert {t.query: t.outcome for t in words.tasks()} == {"do it": "resolved", "something else": "unknown"}
+    assert len(attachment(app).spool) == 1
     assert told(words, app) == [("a plan", ()), ("the person says yes", (0,)), ("done", (1,))]
 
 
