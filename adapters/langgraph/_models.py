@@ -26,7 +26,7 @@ from gmem.adapters.langgraph._where import place
 __all__ = ["listen", "unlisten", "with_note"]
 
 log = logging.getLogger("gmem")
-_lock = threading.Lock()
+_lock = threading.RLock()  # a team may be freed, and let go of, in the midst of another one's beginning
 _listeners = 0
 _before: dict[str, Any] = {}
 _after: dict[str, Any] = {}

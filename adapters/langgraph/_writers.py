@@ -19,7 +19,7 @@ __all__ = ["Teller", "tell", "untell"]
 SEND = "__pregel_send"
 """Key of what takes a node's writes, in its configuration."""
 _told: dict[tuple[int, str], tuple[MutableMapping[str, Any], Any, Any, int]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a team may be freed, and let go of, in the midst of another one's beginning
 
 
 class Teller(Runnable[Any, Any]):
