@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import logging
 import re
+import threading
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ag_teams import Speaker, calling, client, edges, system
-from autogen_agentchat.agents import AssistantAgent, SocietyOfMindAgent
+from autogen_agentchat.agents import AssistantAgent, SocietyOfMindAgent, UserProxyAgent
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import AgentTool
@@ -172,3 +176,73 @@ def test_the_page_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(code, names)  # noqa: S102  # our own text
     names["memory"].close()
     assert "Refund order 17" in capsys.readouterr().out
+
+
+def test_a_recall_that_hangs_is_not_waited_for(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = threading.Event()
+    monkeypatch.setattr(memory, "recall", lambda *args, **kwargs: waiting.wait(30))
+    team = pair(client("a1", "a2"), client("b1", "b2"))
+    with attach(team, memory, patience=0.05):
+        result = asyncio.run(team.run(task="Refund order 17"))
+    waiting.set()
+    assert [m.to_text() for m in result.messages[1:]] == ["a1", "b1", "a2", "b2"]  # type: ignore[union-attr]
+
+
+def test_a_note_as_a_user_message_and_an_agent_with_only_a_model(memory: Memory) -> None:
+    class Own(Speaker):
+        def __init__(self, model: Any) -> None:
+            super().__init__("bob")
+            self.model = model
+
+        async def on_messages(self, messages: Any, cancellation_token: Any) -> Any:
+            await self.model.create([m.to_model_message() for m in messages])
+            return await super().on_messages(messages, cancellation_token)
+
+    first, second = client("a1"), client("b1")
+    team = RoundRobinGroupChat([AssistantAgent("ann", first), Own(second)], max_turns=2)
+    with attach(team, memory, inject="user"):
+        asyncio.run(team.run(task="Refund order 17"))
+    assert [m.source for m in first.create_calls[0]["messages"][1:]] == ["gmem", "user"]
+    assert [m.source for m in second.create_calls[0]["messages"]] == ["gmem", "user", "ann"]
+    assert "create" not in vars(second)
+
+
+def test_messages_as_the_user_says(memory: Memory) -> None:
+    def acted(message: Any) -> list[tuple[Any, ...]] | None:
+        return (
+            [("ann", "go north", "action"), ("world", "a room", "observation", 0.5)] if message.source == "a" else None
+        )
+
+    team = RoundRobinGroupChat([Speaker("a"), Speaker("b")], max_turns=2)
+    with attach(team, memory, utterances=acted) as attached:
+        asyncio.run(team.run(task="Play"))
+        assert attached.last is not None
+        said = memory.interaction(attached.last.id).utterances
+    assert [(u.agent, u.kind, u.reward, u.inspired_by) for u in said] == [
+        ("ann", "action", None, ()), ("world", "observation", 0.5, (0,)), ("b", "message", None, (1,)),
+    ]  # fmt: skip
+
+
+def test_a_person_and_a_reused_team(memory: Memory) -> None:
+    async def twice(attached: Any) -> tuple[Any, TaskResult]:
+        await team.run(task="Ask me")
+        return attached.last, await team.run()
+
+    person = UserProxyAgent("user_proxy", input_func=lambda prompt: "yes")
+    team = RoundRobinGroupChat([Speaker("a"), person], max_turns=2)
+    with attach(team, memory) as attached:
+        first, _ = asyncio.run(twice(attached))
+        assert first is not None and attached.last is not None
+        assert (attached.last.query, attached.last.metadata) == ("Ask me", {"continues": first.id})
+        assert edges(memory, attached.last.id) == {"a2": set(), "yes": {"a2"}}
+
+
+@pytest.mark.parametrize("package", ["autogen-agentchat", "autogen-core"])
+def test_no_file_of_the_framework_was_touched(package: str) -> None:
+    checked = 0
+    for file in distribution(package).files or ():
+        if file.hash is not None and file.suffix == ".py":
+            digest = hashlib.new(file.hash.mode, Path(str(file.locate())).read_bytes()).digest()
+            assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == file.hash.value, file
+            checked += 1
+    assert checked > 20
