@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 
-__all__ = ["digest", "insight_id", "new_id", "run_id"]
+__all__ = ["digest", "digests", "insight_id", "new_id", "run_id"]
 
 
 def digest(*parts: str) -> str:
@@ -20,10 +21,26 @@ def digest(*parts: str) -> str:
     """
     h = hashlib.sha256()
     for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")  # half a pair is refused where the text itself is checked
-        h.update(len(raw).to_bytes(8, "big"))
-        h.update(raw)
+        _feed(h, part)
     return h.hexdigest()
+
+
+def digests(parts: Iterable[str], last: Iterable[str]) -> list[str]:
+    """Hash many lists of parts that differ in their last part only, as `digest` would each."""
+    common = hashlib.sha256()
+    for part in parts:
+        _feed(common, part)
+    found = []
+    for part in last:
+        _feed(h := common.copy(), part)
+        found.append(h.hexdigest())
+    return found
+
+
+def _feed(h: hashlib._Hash, part: str) -> None:
+    raw = part.encode("utf-8", "surrogatepass")  # half a pair is refused where the text itself is checked
+    h.update(len(raw).to_bytes(8, "big"))
+    h.update(raw)
 
 
 def run_id(source: str, original: str) -> str:

@@ -92,49 +92,69 @@ OPTIONAL MATCH (t:GmemTeam {uid: $team_uid})
 RETURN m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch AS epoch
 """
 
+# Few big rows of flat lists: the driver takes longer for a row, and for a list in it, than for what they hold.
 CHANGES = """
-CALL () {
-  MATCH (t:Task) WHERE t.team = $team AND t.written > $since
-  RETURN 'task' AS kind, t.number AS number, t.written AS written,
-         [t.id, t.query, t.outcome, t.learned, t.trust, t.length, t.embedding] AS row
-UNION ALL
-  MATCH (i:Insight) WHERE i.team = $team AND i.written > $since
-  RETURN 'insight' AS kind, 0 AS number, i.written AS written, [properties(i)] AS row
-UNION ALL
-  MATCH (a:Task)-[r:SIMILAR]->(b:Task)
-  WHERE r.team = $team AND r.written > $since AND a.team = $team AND b.team = $team
-  RETURN 'similar' AS kind, 0 AS number, r.written AS written, [a.id, b.id, r.score] AS row
-UNION ALL
-  MATCH (t:Task)-[r:SUPPORTS]->(i:Insight)
-  WHERE r.team = $team AND r.written > $since AND t.team = $team AND i.team = $team
-  RETURN 'evidence' AS kind, 0 AS number, r.written AS written, [t.id, i.id, r.followed, r.resolved] AS row
-UNION ALL
-  MATCH (t:Task)-[r:CONTRADICTS]->(i:Insight)
-  WHERE r.team = $team AND r.written > $since AND t.team = $team AND i.team = $team
-  RETURN 'evidence' AS kind, 0 AS number, r.written AS written, [t.id, i.id, r.followed, r.resolved] AS row
-UNION ALL
-  MATCH (l:InsightLink) WHERE l.team = $team AND l.written > $since
-  RETURN 'link' AS kind, 0 AS number, l.written AS written, [l.source, l.target, l.via] AS row
-UNION ALL
-  MATCH (r:Recall) WHERE r.team = $team AND r.written > $since
-  RETURN 'recall' AS kind, 0 AS number, r.written AS written, [properties(r)] AS row
+CYPHER replan=skip
+UNWIND range($since + 1, $head, $step) AS first
+WITH first, CASE WHEN first + $step > $head THEN 9223372036854775807 ELSE first + $step END AS end
+CALL (first, end) {
+  MATCH (t:Task) USING INDEX t:Task(team, written)
+  WHERE t.team = $team AND t.written >= first AND t.written < end
+  RETURN [
+    collect(t.number), collect(t.id), collect(t.query), collect(t.outcome), collect(t.learned), collect(t.trust),
+    collect(t.length), collect(coalesce(t.vector, t.embedding, false))
+  ] AS tasks, max(t.written) AS tasks_last
 }
-RETURN kind, number, written, row
+CALL (first, end) {
+  MATCH (i:Insight) USING INDEX i:Insight(team, written)
+  WHERE i.team = $team AND i.written >= first AND i.written < end
+  RETURN collect(properties(i)) AS insights, max(i.written) AS insights_last
+}
+CALL (first, end) {
+  MATCH (a:Task)-[r:SIMILAR]->(b:Task) USING INDEX r:SIMILAR(team, written)
+  WHERE r.team = $team AND r.written >= first AND r.written < end AND a.team = $team AND b.team = $team
+  RETURN [collect(a.id), collect(b.id), collect(r.score)] AS similar, max(r.written) AS similar_last
+}
+CALL (first, end) {
+  MATCH (t:Task)-[r:SUPPORTS]->(i:Insight) USING INDEX r:SUPPORTS(team, written)
+  WHERE r.team = $team AND r.written >= first AND r.written < end AND t.team = $team AND i.team = $team
+  RETURN [collect(t.id), collect(i.id), collect(r.followed), collect(r.resolved)] AS supports, max(r.written) AS supports_last
+}
+CALL (first, end) {
+  MATCH (t:Task)-[r:CONTRADICTS]->(i:Insight) USING INDEX r:CONTRADICTS(team, written)
+  WHERE r.team = $team AND r.written >= first AND r.written < end AND t.team = $team AND i.team = $team
+  RETURN [collect(t.id), collect(i.id), collect(r.followed), collect(r.resolved)] AS contradicts, max(r.written) AS contradicts_last
+}
+CALL (first, end) {
+  MATCH (l:InsightLink) USING INDEX l:InsightLink(team, written)
+  WHERE l.team = $team AND l.written >= first AND l.written < end
+  RETURN [collect(l.source), collect(l.target), collect(l.via)] AS links, max(l.written) AS links_last
+}
+CALL (first, end) {
+  MATCH (r:Recall) USING INDEX r:Recall(team, written)
+  WHERE r.team = $team AND r.written >= first AND r.written < end
+  RETURN collect(properties(r)) AS recalls, max(r.written) AS recalls_last
+}
+RETURN tasks, insights, similar, supports, contradicts, links, recalls,
+       [tasks_last, insights_last, similar_last, supports_last, contradicts_last, links_last, recalls_last] AS lasts
 """
-"""What of a team is newer than a write."""
+"""What of a team was written last by one of the writes after `since`; a row for each `step` writes up to `head`.
+
+The last row holds what is newer than `head` as well: an index may find part of a write whose number is not shown yet.
+"""
 
 TASKS = """
 CYPHER replan=skip
 UNWIND $uids AS uid
 MATCH (t:Task {uid: uid}) WHERE t.team = $team
-RETURN t {.*, embedding: null} AS task
+RETURN t {.*, vector: null, embedding: null} AS task
 """
 
 CASES = """
 CYPHER replan=skip
 UNWIND $uids AS uid
 MATCH (t:Task {uid: uid}) WHERE t.team = $team
-RETURN t {.*, embedding: null} AS task,
+RETURN t {.*, vector: null, embedding: null} AS task,
        COLLECT { MATCH (t)-[:HAS]->(u:Utterance) WHERE u.team = $team RETURN properties(u) ORDER BY u.seq } AS said
 """
 
@@ -201,7 +221,7 @@ CALL () {
 CALL () {
   UNWIND $vectors AS row
   MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
-  SET t.embedding = row.embedding, t.written = $seq
+  SET t.vector = row.vector, t.embedding = [x IN split(row.embedding, ' ') | toFloat(x)], t.written = $seq
   RETURN count(t) AS vectors
 }
 CALL () {
@@ -212,9 +232,12 @@ CALL () {
     DETACH DELETE old
   }
   CALL (t, row) {
-    UNWIND row.said AS values
-    CREATE (t)-[:HAS]->(u:Utterance)
-    SET u = values
+    UNWIND range(0, size(row.content) - 1) AS i
+    CREATE (t)-[:HAS]->(u:Utterance {
+      uid: substring(row.uids, 64 * i, 64), team: row.team, task: row.task, seq: i,
+      agent: row.agent[i], role: row.role[i], kind: row.kind[i], content: row.content[i], to: row.to[i],
+      inspired_by: row.inspired_by[i], reward: row.reward[i], time: row.time[i], echo: row.echo[i]
+    })
     RETURN collect(u) AS said
   }
   CALL (said) {
@@ -223,8 +246,9 @@ CALL () {
     CREATE (a)-[:NEXT]->(b)
   }
   CALL (said, row) {
-    UNWIND row.inspired AS ends
-    WITH said[ends[0]] AS a, said[ends[1]] AS b
+    UNWIND range(0, size(row.content) - 1) AS i
+    UNWIND row.inspired_by[i] AS up
+    WITH DISTINCT said[up] AS a, said[i] AS b
     CREATE (a)-[:INSPIRED]->(b)
   }
   RETURN count(t) AS traces
@@ -237,10 +261,10 @@ CALL () {
 }
 CALL () {
   UNWIND $similar AS row
-  MATCH (a:Task {uid: row.a}) WHERE a.team = row.team
-  MATCH (b:Task {uid: row.b}) WHERE b.team = row.team
+  MATCH (a:Task {uid: row[1]}) WHERE a.team = row[0]
+  MATCH (b:Task {uid: row[2]}) WHERE b.team = row[0]
   MERGE (a)-[r:SIMILAR]->(b)
-  SET r.score = row.score, r.team = row.team, r.written = $seq
+  SET r.score = row[3], r.team = row[0], r.written = $seq
   RETURN count(r) AS similar
 }
 CALL () {
@@ -336,13 +360,13 @@ RETURN tasks, vectors, traces, insights, similar, supports, contradicts, links, 
 PUT_VECTORS = """
 UNWIND $rows AS row
 MATCH (t:Task {uid: row.uid}) WHERE t.team = row.team
-SET t.embedding = row.embedding, t.written = row.written
+SET t.vector = row.vector, t.embedding = [x IN split(row.embedding, ' ') | toFloat(x)], t.written = row.written
 RETURN count(t) AS count
 """
 
 DROP_VECTORS = """
-MATCH (t:Task) WHERE t.embedding IS NOT NULL
-REMOVE t.embedding
+MATCH (t:Task) WHERE t.embedding IS NOT NULL OR t.vector IS NOT NULL
+REMOVE t.embedding, t.vector
 """
 
 SET_EMBEDDER = """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from gmem.errors import StoreBusy, StoreCorrupt
@@ -27,9 +28,10 @@ ROUNDS = 100
 """How often a mirror looks again while others keep writing, before it gives up."""
 Run = Callable[[str, Mapping[str, Any]], Sequence[Row]]
 Read = Callable[[Callable[[Run], Any]], Any]
-Change = tuple[str, int, int, Sequence[Any]]
-"""Kind, place in the order, number of the write, and values."""
-_ORDER = {kind: place for place, kind in enumerate(("task", "insight", "similar", "evidence", "link", "recall"))}
+STEP = 50
+"""Fewest writes whose changes come in one row."""
+PARTS = 400
+"""Most rows in which changes come."""
 
 
 class Mirror:
@@ -71,7 +73,7 @@ class Mirror:
         """
         head = read(lambda run: read_head(run, self.team))
         seq, epoch = self.seq, self.epoch
-        found: dict[tuple[Any, ...], Change] = {}
+        found = _Changes()
         for _ in range(ROUNDS):
             if head.seq is None:
                 self.forget()
@@ -79,35 +81,44 @@ class Mirror:
                 return
             if head.epoch != epoch:
                 seq, epoch = None, head.epoch
-                found = {}
+                found = _Changes()
             if seq == head.seq:
-                self._take(found.values(), fresh=epoch != self.epoch)
+                self._take(found, fresh=epoch != self.epoch)
                 self.seq, self.epoch, self.model = seq, epoch, head.model
                 return
             since = -1 if seq is None else seq
-            changes, after = read(lambda run, since=since: self._changes(run, since))  # type: ignore[misc]
-            found |= changes
-            if after.seq == head.seq and any(written > head.seq for _, _, written, _ in changes.values()):
-                after.seq = max(written for _, _, written, _ in changes.values())  # a part of what is coming
+            parts, after = read(lambda run, since=since, head=head: self._changes(run, since, head.seq))  # type: ignore[misc]
+            newest = self._add(found, parts)
+            if after.seq == head.seq and newest > head.seq:
+                after.seq = newest  # a part of what is coming
             seq, head = head.seq, after
         raise StoreBusy(f"team {self.team!r} was written to all the time while it was being read; try again")
 
-    def _changes(self, run: Run, since: int) -> tuple[dict[tuple[Any, ...], Change], Head]:
-        rows = run(_cypher.CHANGES, {"team": self.team, "since": since})
-        changes = [(row["kind"], row["number"], row["written"], row["row"]) for row in rows]
-        return {_name(change): change for change in changes}, read_head(run, self.team)
+    def _changes(self, run: Run, since: int, head: int) -> tuple[Sequence[Row], Head]:
+        step = max(STEP, -((since - head) // PARTS))
+        parts = run(_cypher.CHANGES, {"team": self.team, "since": since, "head": head, "step": step})
+        return parts, read_head(run, self.team)
 
-    def _take(self, changes: Any, *, fresh: bool) -> None:
+    def _add(self, found: _Changes, parts: Sequence[Row]) -> int:
+        """Take in what was read, and give the number of the newest write in it; -1 if there is none."""
+        try:
+            for part in parts:
+                found.add(part)
+            return max((last for part in parts for last in part["lasts"] if last is not None), default=-1)
+        except _UNREADABLE as error:
+            raise self._corrupt(error) from error
+
+    def _take(self, changes: _Changes, *, fresh: bool) -> None:
         cache = TeamCache(self.team) if fresh else self.cache
         try:
-            for kind, _, _, row in sorted(changes, key=lambda c: (_ORDER[c[0]], c[1])):
-                _apply(cache, kind, row)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            changes.apply(cache)
+        except _UNREADABLE as error:
             self.forget()
-            raise StoreCorrupt(
-                f"something stored for team {self.team!r} cannot be read ({error!r}); see `gmem doctor`"
-            ) from error
+            raise self._corrupt(error) from error
         self.cache = cache
+
+    def _corrupt(self, error: Exception) -> StoreCorrupt:
+        return StoreCorrupt(f"something stored for team {self.team!r} cannot be read ({error!r}); see `gmem doctor`")
 
     def wrote(self, before: tuple[int | None, int | None], seq: int, apply: Callable[[TeamCache], None]) -> None:
         """Take in a write of this process that removed nothing, if nothing else came between.
@@ -158,26 +169,47 @@ def read_model(row: Row) -> Model | None:
     return Model(row["embedder"], row["dimension"]) if row["embedder"] is not None else None
 
 
-def _name(change: Change) -> tuple[Any, ...]:
-    kind, _, _, row = change
-    if kind in ("insight", "recall"):
-        return kind, row[0]["id"]
-    return (kind, *row[: {"task": 1, "link": 3}.get(kind, 2)])
+_UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
-def _apply(cache: TeamCache, kind: str, row: Sequence[Any]) -> None:
-    if kind == "task":
-        id, query, outcome, learned, trust, length, embedding = row
-        cache.put_task(Task(id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length))
-        if embedding is not None:
-            cache.put_vector(id, _rows.to_vector(embedding))
-    elif kind == "insight":
-        cache.put_insight(_rows.to_insight(row[0]))
-    elif kind == "similar":
-        cache.put_similar(Similar(row[0], row[1], row[2]))
-    elif kind == "evidence":
-        cache.put_evidence(Evidence(row[0], row[1], row[2], row[3]))
-    elif kind == "link":
-        cache.put_link(InsightLink(row[0], row[1], row[2]))
-    else:
-        cache.put_recall(_rows.to_recall(row[0]))
+class _Changes:
+    """What was read of a team, the newer in place of the older."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, tuple[Any, ...]] = {}
+        self._insights: dict[str, Row] = {}
+        self._similar: dict[tuple[str, str], float] = {}
+        self._evidence: dict[tuple[str, str], tuple[bool, bool]] = {}
+        self._links: dict[tuple[str, str, str], None] = {}
+        self._recalls: dict[str, Row] = {}
+
+    def add(self, part: Row) -> None:
+        """Take in a row of `_cypher.CHANGES`; lists that should be of one length and are not raise ValueError."""
+        numbers, ids, *columns = part["tasks"]
+        self._tasks.update(zip(ids, zip(numbers, ids, *columns, strict=True), strict=True))
+        self._insights.update((row["id"], row) for row in part["insights"])
+        a, b, scores = part["similar"]
+        self._similar.update(zip(zip(a, b, strict=True), scores, strict=True))
+        for name in ("supports", "contradicts"):
+            tasks, insights, followed, resolved = part[name]
+            ends = zip(tasks, insights, strict=True)
+            self._evidence.update(zip(ends, zip(followed, resolved, strict=True), strict=True))
+        self._links.update(dict.fromkeys(zip(*part["links"], strict=True)))
+        self._recalls.update((row["id"], row) for row in part["recalls"])
+
+    def apply(self, cache: TeamCache) -> None:
+        """Do to a cache what was done to the team; tasks come in the order of their numbers."""
+        for _, id, query, outcome, learned, trust, length, vector in sorted(self._tasks.values(), key=itemgetter(0)):
+            cache.put_task(Task(id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length))
+            if vector is not False:
+                cache.put_vector(id, _rows.to_vector(vector))
+        for row in self._insights.values():
+            cache.put_insight(_rows.to_insight(row))
+        for (a, b), score in self._similar.items():
+            cache.put_similar(Similar(a, b, score))
+        for (task, insight), (did, well) in self._evidence.items():
+            cache.put_evidence(Evidence(task, insight, did, well))
+        for link in self._links:
+            cache.put_link(InsightLink(*link))
+        for row in self._recalls.values():
+            cache.put_recall(_rows.to_recall(row))

@@ -220,7 +220,7 @@ def _encodable(ids: Sequence[str]) -> None:
             ) from None
 
 
-def _replace_vectors(run: Run, model: Model | None, vectors: Sequence[tuple[str, str, list[float]]]) -> None:
+def _replace_vectors(run: Run, model: Model | None, vectors: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
     run(_cypher.LOCK, {"by": "embedder", "ops": [], "team_uids": []})
     run(_cypher.DROP_VECTORS, {})
     name, dimension = (model.name, model.dimension) if model is not None else (None, None)
@@ -228,8 +228,7 @@ def _replace_vectors(run: Run, model: Model | None, vectors: Sequence[tuple[str,
     for start in range(0, len(vectors), SLICE):
         part = vectors[start : start + SLICE]
         rows = [
-            {"uid": uid(team, "task", id), "team": team, "embedding": vector, "written": row["seq"]}
-            for team, id, vector in part
+            {"uid": uid(team, "task", id), "team": team, **vector, "written": row["seq"]} for team, id, vector in part
         ]
         (found,) = run(_cypher.PUT_VECTORS, {"rows": rows})
         if found["count"] < len(rows):

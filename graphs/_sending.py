@@ -61,7 +61,7 @@ def slices(staged: Staged, seq: int, number: int) -> Iterator[dict[str, list[Any
             puts.setdefault(kind, []).append((team, id, body))
     lists: dict[str, list[Any]] = {**_nodes(puts, new, seq), **_edges(puts, seq)}
     for rows in lists.values():  # one order for all clients
-        rows.sort(key=lambda row: (row.get("uid", ""), row.get("a", ""), row.get("b", "")))
+        rows.sort(key=_order)
     lists["teams"] = [
         {"uid": uid(team, "team"), "team": team, "forgets": gone} for team, gone in sorted(staged.teams.items())
     ]
@@ -77,22 +77,25 @@ def slices(staged: Staged, seq: int, number: int) -> Iterator[dict[str, list[Any
     yield part
 
 
+def _order(row: Any) -> Any:
+    return row if isinstance(row, list) else (row.get("uid", ""), row.get("a", ""), row.get("b", ""))
+
+
 def _nodes(puts: Puts, new: dict[Key, int], seq: int) -> dict[str, list[Any]]:
-    vectors = {(team, id): _rows.from_vector(codec.unpack_vector(body)) for team, id, body in puts.get("vector", ())}
     tasks: Rows = []
     for team, id, body in puts.get("task", ()):
         values = {**_rows.from_task(codec.unpack_task(team, id, body)), "written": seq}
-        if ("task", team, id) in new:
+        if ("task", team, id) in new:  # nothing is there that would have to go
+            values = {name: value for name, value in values.items() if value is not None}
             values["number"] = new["task", team, id]
-        if (team, id) in vectors:
-            values["embedding"] = vectors.pop((team, id))
         tasks.append({"uid": uid(team, "task", id), "values": values})
-    traces: Rows = []
-    for team, id, body in puts.get("trace", ()):
-        interaction = codec.unpack_interaction(id, body)
-        said = _rows.from_interaction(team, interaction)
-        row = {"uid": uid(team, "task", id), "team": team, "said": said, "inspired": _rows.inspired(interaction)}
-        traces.append(row)
+    vectors = [
+        {"uid": uid(team, "task", id), "team": team, **_rows.from_vector(codec.unpack_vector(body))}
+        for team, id, body in puts.get("vector", ())
+    ]
+    traces = [
+        _rows.from_interaction(team, codec.unpack_interaction(id, body)) for team, id, body in puts.get("trace", ())
+    ]
     insights = [
         {
             "uid": uid(team, "insight", id),
@@ -100,15 +103,14 @@ def _nodes(puts: Puts, new: dict[Key, int], seq: int) -> dict[str, list[Any]]:
         }
         for team, id, body in puts.get("insight", ())
     ]
-    late = [{"uid": uid(team, "task", id), "team": team, "embedding": v} for (team, id), v in vectors.items()]
-    return {"tasks": tasks, "vectors": late, "traces": traces, "insights": insights}
+    return {"tasks": tasks, "vectors": vectors, "traces": traces, "insights": insights}
 
 
 def _edges(puts: Puts, seq: int) -> dict[str, list[Any]]:
-    similar: Rows = []
+    similar: list[list[Any]] = []  # without names for what is in them, since there are many
     for team, id, body in puts.get("similar", ()):
         edge = codec.unpack_similar(codec.ends(id), body)
-        similar.append({**_ends(team, "task", edge.a, "task", edge.b), "score": edge.score})
+        similar.append([team, uid(team, "task", edge.a), uid(team, "task", edge.b), edge.score])
     evidence: dict[str, Rows] = {"SUPPORTS": [], "CONTRADICTS": []}
     for team, id, body in puts.get("evidence", ()):
         said = codec.unpack_evidence(codec.ends(id), body)
