@@ -96,43 +96,45 @@ RETURN m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch A
 CHANGES = """
 CYPHER replan=skip
 UNWIND range($since + 1, $head, $step) AS first
-WITH first, CASE WHEN first + $step > $head THEN 9223372036854775807 ELSE first + $step END AS end
-CALL (first, end) {
+WITH first, CASE WHEN first + $step > $head THEN 9223372036854775807 ELSE first + $step END AS until
+CALL (first, until) {
   MATCH (t:Task) USING INDEX t:Task(team, written)
-  WHERE t.team = $team AND t.written >= first AND t.written < end
+  WHERE t.team = $team AND t.written >= first AND t.written < until
   RETURN [
     collect(t.number), collect(t.id), collect(t.query), collect(t.outcome), collect(t.learned), collect(t.trust),
     collect(t.length), collect(coalesce(t.vector, t.embedding, false))
   ] AS tasks, max(t.written) AS tasks_last
 }
-CALL (first, end) {
+CALL (first, until) {
   MATCH (i:Insight) USING INDEX i:Insight(team, written)
-  WHERE i.team = $team AND i.written >= first AND i.written < end
+  WHERE i.team = $team AND i.written >= first AND i.written < until
   RETURN collect(properties(i)) AS insights, max(i.written) AS insights_last
 }
-CALL (first, end) {
+CALL (first, until) {
   MATCH (a:Task)-[r:SIMILAR]->(b:Task) USING INDEX r:SIMILAR(team, written)
-  WHERE r.team = $team AND r.written >= first AND r.written < end AND a.team = $team AND b.team = $team
+  WHERE r.team = $team AND r.written >= first AND r.written < until AND a.team = $team AND b.team = $team
   RETURN [collect(a.id), collect(b.id), collect(r.score)] AS similar, max(r.written) AS similar_last
 }
-CALL (first, end) {
+CALL (first, until) {
   MATCH (t:Task)-[r:SUPPORTS]->(i:Insight) USING INDEX r:SUPPORTS(team, written)
-  WHERE r.team = $team AND r.written >= first AND r.written < end AND t.team = $team AND i.team = $team
-  RETURN [collect(t.id), collect(i.id), collect(r.followed), collect(r.resolved)] AS supports, max(r.written) AS supports_last
+  WHERE r.team = $team AND r.written >= first AND r.written < until AND t.team = $team AND i.team = $team
+  RETURN [collect(t.id), collect(i.id), collect(r.followed), collect(r.resolved)] AS supports,
+         max(r.written) AS supports_last
 }
-CALL (first, end) {
+CALL (first, until) {
   MATCH (t:Task)-[r:CONTRADICTS]->(i:Insight) USING INDEX r:CONTRADICTS(team, written)
-  WHERE r.team = $team AND r.written >= first AND r.written < end AND t.team = $team AND i.team = $team
-  RETURN [collect(t.id), collect(i.id), collect(r.followed), collect(r.resolved)] AS contradicts, max(r.written) AS contradicts_last
+  WHERE r.team = $team AND r.written >= first AND r.written < until AND t.team = $team AND i.team = $team
+  RETURN [collect(t.id), collect(i.id), collect(r.followed), collect(r.resolved)] AS contradicts,
+         max(r.written) AS contradicts_last
 }
-CALL (first, end) {
+CALL (first, until) {
   MATCH (l:InsightLink) USING INDEX l:InsightLink(team, written)
-  WHERE l.team = $team AND l.written >= first AND l.written < end
+  WHERE l.team = $team AND l.written >= first AND l.written < until
   RETURN [collect(l.source), collect(l.target), collect(l.via)] AS links, max(l.written) AS links_last
 }
-CALL (first, end) {
+CALL (first, until) {
   MATCH (r:Recall) USING INDEX r:Recall(team, written)
-  WHERE r.team = $team AND r.written >= first AND r.written < end
+  WHERE r.team = $team AND r.written >= first AND r.written < until
   RETURN collect(properties(r)) AS recalls, max(r.written) AS recalls_last
 }
 RETURN tasks, insights, similar, supports, contradicts, links, recalls,
@@ -166,9 +168,11 @@ SET_FORMAT = "MATCH (m:GmemMeta {key: 'store'}) SET m.format = $format RETURN m.
 
 APPLIED = "UNWIND $uids AS uid MATCH (w:GmemWrite {uid: uid}) RETURN w.uid AS uid"
 
+# What was written at all has a number; asking for it lets the index of changes answer.
 TEAMS = """
 MATCH (t:GmemTeam)
-WHERE EXISTS { MATCH (n:Task) WHERE n.team = t.team } OR EXISTS { MATCH (n:Insight) WHERE n.team = t.team }
+WHERE EXISTS { MATCH (n:Task) WHERE n.team = t.team AND n.written >= 0 }
+   OR EXISTS { MATCH (n:Insight) WHERE n.team = t.team AND n.written >= 0 }
 RETURN t.team AS team
 """
 
