@@ -133,8 +133,10 @@ class Committer:
         """Commit jobs together; where the server refuses that, one by one, so that each gets its own answer."""
         try:
             self._commit(group)
-        except (StoreUnreachable, StoreClosed, StoreBusy, StoreCorrupt):
-            raise  # no fault of any of them; the others try again by themselves
+        except (StoreUnreachable, StoreClosed, StoreBusy, StoreCorrupt) as error:
+            for job in group:  # no fault of any of them, but trying again one after the other would take for ever
+                job.error, job.done = error.__class__(*error.args), True
+                job.error.__cause__ = error
         except (StoreError, InvalidInput):
             if len(group) == 1:
                 raise

@@ -157,8 +157,15 @@ class Server:
 
     def read(self, work: Callable[[Run], T]) -> T:
         """Do work in one read transaction; it may be done more than once."""
-        with self._translated(), self._session(neo4j.READ_ACCESS) as session:
-            return session.execute_read(self._unit(work))
+        deadline = time.monotonic() + self._timeout
+        with self._translated():
+            while True:
+                try:
+                    with self._session(neo4j.READ_ACCESS) as session:
+                        return session.execute_read(self._unit(work))
+                except exceptions.IncompleteCommit:  # which the driver never repeats, since it might have written
+                    if time.monotonic() > deadline:
+                        raise
 
     def write(self, work: Callable[[Run], T]) -> T:
         """Do work in one write transaction, and return when it is committed.
