@@ -46,6 +46,16 @@ def test_readers_see_whole_writes_only(neo4j: Access) -> None:
     assert seen == [15 * SIZE] * 2
 
 
+def _row(numbers: Sequence[int]) -> dict[str, Any]:
+    """Give an answer to `_cypher.CHANGES` that holds the tasks of some writes, one each."""
+    tasks = [(n, f"t{n}", "q", "resolved", True, 1.0, 0, False) for n in numbers]
+    return {
+        "tasks": [list(column) for column in zip(*tasks, strict=True)] if tasks else [[] for _ in range(8)],
+        "insights": [], "similar": [[], [], []], "supports": [[], [], [], []], "contradicts": [[], [], [], []],
+        "links": [[], [], []], "recalls": [], "lasts": [max(numbers, default=None), None],
+    }  # fmt: skip
+
+
 class Lagging:
     """Stands for a server whose indexes lag: what is first seen in a transaction is whole in the next one.
 
@@ -62,11 +72,7 @@ class Lagging:
             if statement is _cypher.HEAD:
                 self.shown = max(self.written)
                 return [{"embedder": None, "dimension": None, "seq": self.shown, "epoch": 1}]
-            return [
-                {"kind": "task", "number": n, "written": n, "row": [f"t{n}", "q", "resolved", True, 1.0, 0, None]}
-                for n in self.written
-                if given["since"] < n <= whole
-            ]
+            return [_row([n for n in self.written if given["since"] < n <= whole])]
 
         return work(run)
 
@@ -89,7 +95,7 @@ def test_what_runs_ahead_of_its_number_is_waited_for() -> None:
             if statement is not _cypher.CHANGES or len(self.written) > 1:
                 return run(statement, given)
             self.written.append(2)
-            return [{**run(statement, given)[0], "written": 2}]  # one of two rows of the next write
+            return [{**_row([1]), "lasts": [1, 2]}]  # a part of the next write
 
     server, mirror = Ahead([1]), Mirror("team")
     mirror.catch_up(server.read)
