@@ -14,6 +14,7 @@ __all__ = [
     "MAX_MESSAGES",
     "MAX_NAME",
     "MAX_QUERY",
+    "blame",
     "id",
     "mapping",
     "name",
@@ -126,3 +127,13 @@ def mapping(value: Mapping[str, str] | None, what: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise InvalidInput(f"{what} must map names to texts, not be a {type(value).__name__} ({_shown(value)})")
     return {name(k, f"a name in {what}"): text(v, f"{what}[{k!r}]", MAX_MESSAGE) for k, v in value.items()}
+
+
+def blame(value: object) -> tuple[str, int, str]:
+    """Check whom a person blames; whether that step is there is for the caller to check."""
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        raise InvalidInput(f"blame must be (agent, number of the utterance, why), not {value!r:.200}")
+    agent, seq, why = value
+    if isinstance(seq, bool) or not isinstance(seq, int):
+        raise InvalidInput(f"blame must name its utterance by number, not {seq!r:.200}")
+    return name(agent, "agent"), seq, text(why, "the reason of the blame", empty=True)

@@ -17,6 +17,7 @@ from gmem.errors import EmbedderMismatch, EmbeddingError, GmemError, InvalidInpu
 from gmem.flow import Flow, call, either
 from gmem.graphs.base import GraphStore
 from gmem.learn import Distiller, Scholar, condensed, upkeep
+from gmem.learn.blame import confirmed
 from gmem.model import Interaction, Notice, Outcome, Suspect, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.recall.deliver import deliver
@@ -220,8 +221,10 @@ class Engine:
         (task,) = yield from call(self.store.tasks, self.team, [run_id])
         interaction = yield from call(self.store.interaction, self.team, run_id)
         suspects = task.blame if outcome in (None, task.outcome) else ()
+        if (text or reason) and not confirmed(task):
+            suspects = ()  # found without what is told now
         if blame is not None:
-            suspects = (self._suspect(interaction, *blame),)
+            suspects = (self._suspect(interaction, *checks.blame(blame)),)
         told = task.feedback if text in task.feedback.split("\n") else "\n".join(filter(None, (task.feedback, text)))
         judged = replace(
             task, outcome=outcome or task.outcome, score=task.score if figure is None else figure,

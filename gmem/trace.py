@@ -202,6 +202,9 @@ class Run:
     def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
         """Add to what the run cost the team: tokens and model calls."""
         more = (checks.number(tokens, "tokens"), checks.number(calls, "calls"))
+        for figure, what in zip(more, ("tokens", "calls"), strict=True):
+            if figure < 0:
+                raise InvalidInput(f"{what} must be 0 or more, not {figure:g}: what was spent only grows")
         with self._transcript.lock:
             self._open()
             cost = self._draft.cost
@@ -218,7 +221,7 @@ class Run:
         blame: tuple[str, int, str] | None = None,
     ) -> None:  # fmt: skip
         """Say that the task failed, why, and who was to blame as (agent, number of the utterance, why)."""
-        self._decide("failed", score, reason, feedback, () if blame is None else (Suspect(*blame, 1.0),))
+        self._decide("failed", score, reason, feedback, () if blame is None else (Suspect(*checks.blame(blame), 1.0),))
 
     def leave(self, score: float | None = None, *, feedback: str = "") -> None:
         """Say that nobody verified the outcome; it is kept, and nothing is learned from it."""

@@ -17,6 +17,7 @@ from gmem.learn.blame import blame
 from gmem.learn.condense import condense
 from gmem.learn.lifecycle import duplicates, state_of
 from gmem.learn.patterns import follows, patterns, profile
+from gmem.learn.ranking import fit, shares
 from gmem.model import Insight, Interaction, Task, Utterance
 from gmem.stats import fisher
 from gmem.text import template
@@ -138,6 +139,39 @@ def test_nobody_is_blamed_for_a_success_or_an_empty_run() -> None:
     assert blame(Task("t", "blue", "q", outcome="resolved"), run) == ()
     assert blame(failed(), ()) == ()
     assert blame(failed(), told(("env", "observation", "x", []))) == ()
+
+
+def test_a_reason_told_later_is_used_and_a_persons_blame_is_kept(words: gmem.Memory, do: Any) -> None:
+    with words.task("Add up the bill") as run:
+        for name in ("ann", "bob", "cid"):
+            run.say(name, f"step of {name}")
+        run.fail()
+    told = do(words, "feedback", run.id, reason="cid misread the table")
+    assert told.blame[0].agent == "cid" and all(s.score < 1 for s in told.blame)
+    judged = do(words, "feedback", run.id, blame=("bob", 1, "he forgot the tip"))
+    later = do(words, "feedback", run.id, text="ann was late")
+    assert later.blame == judged.blame and [s.agent for s in later.blame] == ["bob"]
+
+
+@pytest.mark.parametrize("blame", [("a", "b"), "abc", ("a", "b", "c"), ("a", True, "c")], ids=range(4))
+def test_blame_of_the_wrong_shape_is_refused_by_name(words: gmem.Memory, do: Any, blame: Any) -> None:
+    with words.task("Add up the bill") as run:
+        run.say("ann", "seven")
+        with pytest.raises(gmem.errors.InvalidInput, match="blame"):
+            run.fail(blame=blame)
+        with pytest.raises(gmem.errors.InvalidInput, match="0 or more"):
+            run.spent(tokens=-5)
+        run.fail()
+    with pytest.raises(gmem.errors.InvalidInput, match="blame"):
+        do(words, "feedback", run.id, blame=blame)
+
+
+def test_weights_that_are_fitted_find_what_they_were_shown() -> None:
+    rows = [{"x": 0.0, "y": 1.0, "idle": 1.0}, {"x": 1.0, "y": 0.0, "idle": 1.0}]
+    found = fit([(rows, [0.0, 1.0])] * 8, ["x", "y", "idle"], {"idle": 0.5}, 1.0)
+    assert found["x"] > 0 > found["y"] and found["idle"] == pytest.approx(0.5)
+    assert shares(rows, found)[1] > 0.8 and sum(shares(rows, found)) == pytest.approx(1)
+    assert fit([], ["x"], {"x": 2.0}, 1.0) == {"x": 2.0}
 
 
 # --- patterns and rules ---------------------------------------------------------------------------

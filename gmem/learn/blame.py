@@ -1,32 +1,78 @@
-"""Blame without a model: who most likely caused a failure, at which step, and why."""
+"""Blame without a model: who most likely caused a failure, at which step, and why.
+
+What can be seen of each utterance (`gmem.learn.clues`) is weighed, and the weights (`gmem.learn.weights`)
+were fitted to failures in which people had marked the decisive mistake.
+"""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from gmem.model import Suspect, Task, Utterance, answers
-from gmem.text import fold, words
+from gmem.learn.clues import ERROR, GUESS, clues, replies
+from gmem.learn.ranking import shares
+from gmem.learn.weights import PLAIN, TOLD
+from gmem.model import Suspect, Task, Utterance
 
-__all__ = ["blame"]
+__all__ = ["blame", "confirmed"]
 
-_TROUBLE = re.compile(
-    r"\b(error|exception|traceback|failed|failure|cannot|can't|could not|couldn't|unable|invalid|not found|"
-    r"no such|unknown|denied|refused|timed? ?out|wrong|incorrect|nothing happens|undefined)\b",
-    re.IGNORECASE,
-)
-_UNSURE = re.compile(r"\b(assume|assuming|assumption|probably|guess|presumably|might be|i think)\b", re.IGNORECASE)
 SUSPECTS = 3
+MOST = 0.99
+"""A whole share of the blame is for those whom a person blamed."""
+REASONS = 3
+_WHY = {
+    "punished": "it brought a negative reward",
+    "opening": "it opens the run, and all that follows builds on it",
+    "opening_restates": "it puts the task in words of its own",
+    "about_the_task": "it speaks of the task itself",
+    "early": "it came early, and later steps build on it",
+    "first_deliveries": "it is among the first three things that were delivered to the one who leads",
+    "leads": "it decided what the others did",
+    "numbers": "it states many numbers",
+    "length": "it is long",
+    "list": "it lists many items",
+    "links": "it gives many links",
+    "address": "it relies on a web address",
+    "guess": "it guesses",
+    "errors": "it speaks of errors",
+    "short": "it says next to nothing",
+    "first_code": "it is the first code of the run",
+    "after_machine": "it draws on what a tool had answered",
+    "after_code": "it builds on code of the step before",
+    "little_came": "what it ran gave next to nothing",
+    "much_came": "what it ran gave more than could be read",
+    "error_answered": "the answer to it speaks of an error",
+    "final_numbers": "it is the first to state a number that the end of the run repeats",
+    "new_from_machine": "it takes over a number that a tool had given",
+    "assists": "it answers from what it knows, without a tool",
+    "files": "it depends on reading a file",
+    "last_word": "its agent had the last word",
+    "asks": "it asks",
+    "search": "it searches",
+    "told_agent": "the reason of the failure names the agent",
+    "told_other": "the reason of the failure names somebody else",
+    "told_best": "no other step has more of the words of the reason",
+    "told_words": "it has words of the reason of the failure",
+    "told_answer": "the answer to it has words of the reason of the failure",
+    "told_code": "the reason of the failure speaks of code, and this is code",
+    "told_plan": "the reason of the failure speaks of the plan, and this is where it was made",
+    "told_end": "the reason of the failure speaks of a conclusion, and this is none of the code",
+    "told_step": "the reason of the failure names this step",
+}
+
+
+def confirmed(task: Task) -> bool:
+    """Tell whether a person, not this module, blamed somebody for a failure."""
+    return any(suspect.score >= 1.0 for suspect in task.blame)
 
 
 def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     """Rank the utterances of a failed run by how likely each was the decisive mistake.
 
-    What counts against an utterance can be checked in the trace: a negative reward, trouble in the
-    answer to it, a guess instead of a fact, words that the reason of the failure names, an error
-    made before and made again, work that nobody built on.  Environments and tools are never blamed,
-    and between equals the earlier one is, since later ones build on it.
+    What counts against an utterance can be checked in the trace, and is said: its place, errors and
+    guesses in it and in the answer to it, numbers that the result repeats, words of the reason that
+    somebody gave for the failure.  Environments and tools are never blamed.
 
     Args:
         task: The task, with its reason and feedback.
@@ -36,49 +82,58 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
         At most three suspects, most likely first, with shares of the blame that sum to at most 1;
         none if the task did not fail or nobody acted.
     """
-    accused = [u for u in utterances if u.kind not in ("observation", "tool_result") and not u.echo]
-    if task.outcome != "failed" or not accused:
+    if task.outcome != "failed":
         return ()
-    answered = answers(utterances)
-    used = {seq for u in utterances for seq in u.inspired_by}
-    told_text = fold(f"{task.reason} {task.feedback}").casefold()
-    named = set(words(told_text))
-    culprits = {agent for agent in {u.agent for u in accused} if agent.casefold() in told_text}
-    common = {w for w, n in Counter(w for u in accused for w in set(words(u.content))).items() if n > len(accused) / 2}
-    told = named - common
-    seen: set[tuple[str, str]] = set()
-    weighed: list[tuple[float, Utterance, str]] = []
-    for place, u in enumerate(accused):
-        charges: list[tuple[float, str]] = []
-        answer = answered.get(u.seq)
-        reward = u.reward if u.reward is not None else answer.reward if answer is not None else None
-        if reward is not None and reward < 0:
-            charges.append((3.0, f"it brought a reward of {reward:g}"))
-        if answer is not None and (trouble := _TROUBLE.search(answer.content)):
-            charges.append((1.5, f'the answer to it says "{trouble.group(0)}"'))
-        if guess := _UNSURE.search(u.content):
-            charges.append((0.8, f'it says "{guess.group(0)}"'))
-        if told and (hits := told & set(words(u.content))):
-            charges.append((2.0 * len(hits) / len(told), "the reason of the failure speaks of " + _some(hits)))
-        if u.agent in culprits:
-            charges.append((1.5, f"the reason of the failure names {u.agent}"))
-        pair = (u.agent, fold(u.content))
-        if pair in seen:
-            charges.append((0.6, "it repeats what had been tried before"))
-        seen.add(pair)
-        if u.seq not in used and place < len(accused) - 1:
-            charges.append((0.5, "nobody built on it"))
-        early = 0.5 * (1 - place / len(accused))
-        reason = "; ".join(text for _, text in sorted(charges, key=lambda c: -c[0])) or _by_place(place, len(accused))
-        weighed.append((sum(w for w, _ in charges) + early, u, reason))
-    total = sum(w for w, _, _ in weighed) or 1.0
-    weighed.sort(key=lambda x: (-x[0], x[1].seq))
-    return tuple(Suspect(u.agent, u.seq, reason, round(w / total, 4)) for w, u, reason in weighed[:SUSPECTS])
+    told = f"{task.reason}\n{task.feedback}".strip()
+    weights = TOLD if told else PLAIN
+    seen = clues(task, utterances, told)
+    rows = [row for _, row in seen]
+    parts = shares(rows, weights)
+    by_agent: dict[str, float] = defaultdict(float)
+    for (u, _), part in zip(seen, parts, strict=True):
+        by_agent[u.agent] += part
+    places = sorted(range(len(seen)), key=lambda i: (-round(parts[i], 9), i))
+    # The first suspect is the likeliest step of a likely agent; the others are the likeliest steps.
+    first = max(places, key=lambda i: parts[i] * math.sqrt(by_agent[seen[i][0].agent]), default=0)
+    places.sort(key=lambda i: i != first)
+    usual = _means(rows)
+    said = replies(utterances)
+    best = [(seen[i][0], rows[i], min(MOST, parts[i])) for i in places[:SUSPECTS]]
+    top = best[0][2] if best else 0.0
+    return tuple(
+        Suspect(u.agent, u.seq, _why(u, said.get(u.seq, ""), row, usual, weights), round(min(top, p), 4))
+        for u, row, p in best
+    )
 
 
-def _some(found: set[str]) -> str:
-    return ", ".join(f'"{w}"' for w in sorted(found, key=lambda w: (-len(w), w))[:3])
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
 
 
-def _by_place(place: int, count: int) -> str:
-    return f"nothing speaks against it but its place: {place + 1} of {count}, and later steps build on it"
+def _why(
+    u: Utterance, answer: str, row: Mapping[str, float], usual: Mapping[str, float], weights: Mapping[str, float]
+) -> str:
+    """Say what counts most against an utterance, compared with the others of its run."""
+    against = [
+        (weights.get(name, 0.0) * (value - usual[name]), name)
+        for name, value in row.items()
+        if value > usual[name] and name in _WHY
+    ]
+    against += [(0.1, name) for name in ("punished", "guess", "error_answered") if row[name] > 0]
+    strongest: dict[str, None] = {}
+    for weight, name in sorted(against, key=lambda pair: (-pair[0], pair[1])):
+        if weight > 0.01:
+            strongest.setdefault(name)
+    if not strongest:
+        return "nothing speaks against it but its place among the others"
+    return "; ".join(_say(name, u, answer) for name in list(strongest)[:REASONS])
+
+
+def _say(name: str, u: Utterance, answer: str) -> str:
+    if name == "guess" and (found := GUESS.search(u.content)):
+        return f'it says "{found[0]}"'
+    if name == "errors" and (found := ERROR.search(u.content)):
+        return f'it says "{found[0]}"'
+    if name == "error_answered" and (found := ERROR.search(answer)):
+        return f'the answer to it says "{found[0]}"'
+    return _WHY[name]
