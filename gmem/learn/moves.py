@@ -97,7 +97,7 @@ _WORD_MARK = "="
 def moves_in(text: str) -> set[str]:
     """Find the moves that a text makes.
 
-    >>> sorted(moves_in("I assume that is right. Please verify it."))
+    >>> sorted(moves_in("I assume that it holds. Please verify it."))
     ['assume', 'verify']
     """
     low = text[:_LONGEST].lower()
