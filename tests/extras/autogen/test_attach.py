@@ -178,6 +178,17 @@ def test_the_page_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "Refund order 17" in capsys.readouterr().out
 
 
+def test_the_block_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    (code,) = [block for block in found if "gmem.adapters.autogen" in block]
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(code, names)  # noqa: S102  # our own text
+    (task,) = names["memory"].tasks()
+    names["memory"].close()
+    assert (task.query, task.outcome) == ("Refund order 17", "resolved")
+
+
 def test_a_recall_that_hangs_is_not_waited_for(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = threading.Event()
     monkeypatch.setattr(memory, "recall", lambda *args, **kwargs: waiting.wait(30))

@@ -38,6 +38,20 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     names["memory"].close()
 
 
+def test_the_block_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    (block,) = [b for b in found if "gmem.adapters.langgraph" in b]
+    code = tmp_path / "readme.py"
+    code.write_text(block, encoding="utf-8")
+    names = runpy.run_path(str(code))
+    assert capsys.readouterr().out == "resolved\n"
+    detach(names["app"])
+    names["memory"].close()
+
+
 def test_a_team_that_is_dropped_is_freed(words: Memory) -> None:
     gc.collect()
     known = classes()
