@@ -41,7 +41,7 @@ def test_bench_measures_lessons_cost_and_growth(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GMEM_BENCH_DATA"}
     subprocess.run(
         [
-            sys.executable, "-m", "tests.bench", "lessons", "cost", "growth",
+            sys.executable, "-m", "tests.bench", "lessons", "blame", "cost", "growth",
             "--tasks", "60", "--runs", "16", "--json", str(out),
         ],
         cwd=ROOT, check=True, capture_output=True, timeout=300, env=environment,
@@ -49,6 +49,7 @@ def test_bench_measures_lessons_cost_and_growth(tmp_path: Path) -> None:
     found = json.loads(out.read_text(encoding="utf-8"))
     tables = {table["title"]: table for topic in found["topics"] for table in topic["tables"]}
     assert all("--data" in t["notes"][0] for title, t in tables.items() if title.startswith("Lessons on unseen"))
+    assert "not measured" in tables["Blame of failed runs, against what people marked"]["notes"][0]
     calls = {row["what"]: row["calls"] for row in tables["Calls of the chat model"]["rows"]}
     assert calls["gmem with a model, a learned task"] == 1 and calls["gmem with a model, a recall"] == 0
     (row,) = tables["Learning as the memory grows"]["rows"]

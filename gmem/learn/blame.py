@@ -15,7 +15,7 @@ from gmem.learn.ranking import shares
 from gmem.learn.weights import PLAIN, TOLD
 from gmem.model import Suspect, Task, Utterance
 
-__all__ = ["blame", "confirmed"]
+__all__ = ["blame", "confirmed", "ordered"]
 
 SUSPECTS = 3
 MOST = 0.99
@@ -88,22 +88,38 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     weights = TOLD if told else PLAIN
     seen = clues(task, utterances, told)
     rows = [row for _, row in seen]
-    parts = shares(rows, weights)
-    by_agent: dict[str, float] = defaultdict(float)
-    for (u, _), part in zip(seen, parts, strict=True):
-        by_agent[u.agent] += part
-    places = sorted(range(len(seen)), key=lambda i: (-round(parts[i], 9), i))
-    # The first suspect is the likeliest step of a likely agent; the others are the likeliest steps.
-    first = max(places, key=lambda i: parts[i] * math.sqrt(by_agent[seen[i][0].agent]), default=0)
-    places.sort(key=lambda i: i != first)
+    placed = ordered(seen, weights)
     usual = _means(rows)
     said = replies(utterances)
-    best = [(seen[i][0], rows[i], min(MOST, parts[i])) for i in places[:SUSPECTS]]
+    best = [(seen[i][0], rows[i], min(MOST, part)) for i, part in placed[:SUSPECTS]]
     top = best[0][2] if best else 0.0
     return tuple(
         Suspect(u.agent, u.seq, _why(u, said.get(u.seq, ""), row, usual, weights), round(min(top, p), 4))
         for u, row, p in best
     )
+
+
+def ordered(
+    seen: Sequence[tuple[Utterance, Mapping[str, float]]], weights: Mapping[str, float]
+) -> list[tuple[int, float]]:
+    """Order the candidates of a run by how likely each is to blame.
+
+    Args:
+        seen: The candidates with their clues, in order.
+        weights: What each clue counts.
+
+    Returns:
+        Place in `seen` and share of the blame: the likeliest step of a likely agent first, then the
+        others by their share.
+    """
+    parts = shares([row for _, row in seen], weights)
+    by_agent: dict[str, float] = defaultdict(float)
+    for (u, _), part in zip(seen, parts, strict=True):
+        by_agent[u.agent] += part
+    places = sorted(range(len(seen)), key=lambda i: (-round(parts[i], 9), i))
+    first = max(places, key=lambda i: parts[i] * math.sqrt(by_agent[seen[i][0].agent]), default=0)
+    places.sort(key=lambda i: i != first)
+    return [(i, parts[i]) for i in places]
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

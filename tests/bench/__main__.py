@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import cost, embedding, growth, importing, install, lessons, opening, recall, size, teams, writes
+from . import blame, cost, embedding, growth, importing, install, lessons, opening, recall, size, teams, writes
 from .clock import load
 from .picture import draw
 from .report import Bench, Table
@@ -28,6 +28,7 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "embedders": embedding.measure,
     "install": install.measure,
     "lessons": lessons.measure,
+    "blame": blame.measure,
     "teams": teams.measure,
     "cost": cost.measure,
     "growth": growth.measure,
