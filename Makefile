@@ -80,7 +80,8 @@ else
 endif
 
 bench: $(VENV)/ready  ## the figures of the README, measured here (minutes)
-	$(BIN)/python -m tests.bench --out bench-output
+	-$(NEO4J) start --name test --version $(NEO4J_VERSION)
+	$(BIN)/python -m tests.bench --out bench-output; code=$$?; $(NEO4J) stop --name test; exit $$code
 
 format: $(VENV)/ready  ## put the code in shape
 	$(BIN)/ruff check --fix .

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import blame, cost, embedding, growth, importing, install, lessons, opening, recall, size, teams, writes
+from . import blame, cost, embedding, growth, importing, install, lessons, opening, recall, size, stores, teams, writes
 from .clock import load
 from .picture import draw
 from .report import Bench, Table
@@ -27,6 +27,7 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "importing": importing.measure,
     "embedders": embedding.measure,
     "install": install.measure,
+    "stores": stores.measure,
     "lessons": lessons.measure,
     "blame": blame.measure,
     "teams": teams.measure,

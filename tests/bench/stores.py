@@ -1,21 +1,18 @@
 """Both stores side by side: recall, writes with one and eight threads, bulk import, opening anew.
 
-    python -m tests.bench.stores [--tasks 1000 10000] [--only embedded | neo4j]
-
-The server is the one named `test`, or the one in GMEM_NEO4J_URI; it is emptied.
+The server is the one named `test`, or the one in GMEM_NEO4J_URI; **it is emptied**.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -28,6 +25,15 @@ from gmem.recall import RecallSettings
 from gmem.recall.traverse import traverse
 from gmem.text import terms
 
+from .report import Bench, Table
+
+__all__ = ["measure"]
+
+TEAM = "bench"
+GOALS = {
+    "writes a second, 8 threads": 150.0, "import to 10,000 tasks, a second": 400.0,
+    "recall p95 ms at 10,000": 30.0, "recall p95 ms at 100,000": 100.0,
+}  # fmt: skip
 DIMENSION = 256
 MESSAGES = 10
 EDGES = 5
@@ -79,21 +85,16 @@ def prepare(store: GraphStore, team: str) -> None:
     store.write([Batch(team, "insights", insights=insights)])
 
 
-def percentiles(times: list[float]) -> str:
-    """Give the median and the 95th percentile, in milliseconds."""
-    p50, p95 = np.percentile(times, [50, 95]) * 1000
-    return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms"
-
-
-def recalls(store: GraphStore, team: str, count: int = 200) -> str:
-    """Measure the whole traversal, without embedding the query."""
+def recalls(store: GraphStore, team: str, count: int = 200) -> tuple[float, float]:
+    """Measure the whole traversal, without embedding the query: median and 95th percentile, in milliseconds."""
     times = []
     for n in range(count):
         asked, near = query(n * 37 + 5), vector(n * 37 + 5)
         begin = time.perf_counter()
         traverse(store, team, asked, terms(asked), near, RecallSettings())
         times.append(time.perf_counter() - begin)
-    return percentiles(times[10:])
+    p50, p95 = np.percentile(times[10:], [50, 95]) * 1000
+    return float(p50), float(p95)
 
 
 def writes(store: GraphStore, team: str, threads: int, count: int) -> float:
@@ -115,52 +116,59 @@ def writes(store: GraphStore, team: str, threads: int, count: int) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def measure(name: str, opened: Callable[[], GraphStore], sizes: list[int]) -> None:
-    """Measure one store and print what was seen."""
+def figures(opened: Callable[[], GraphStore], sizes: Sequence[int]) -> dict[str, float]:
+    """Measure one store.
+
+    Args:
+        opened: Opens it; it is empty at first.
+        sizes: Numbers of tasks, growing.
+
+    Returns:
+        Figures by what they are, with their units, in the order of measuring.
+    """
+    found: dict[str, float] = {}
     store = opened()
     for threads, count in ((1, 300), (8, 1600)):
-        print(
-            f"{name}: {writes(store, f'writes {threads}', threads, count):,.0f} tasks/s, {threads} threads", flush=True
+        found[f"writes a second, {threads} thread{'s' * (threads > 1)}"] = writes(
+            store, f"writes {threads}", threads, count
         )
     done = 0
-    team = "bench"
-    prepare(store, team)
+    prepare(store, TEAM)
     for size in sizes:
         begin, first = time.perf_counter(), done
         made = 0.0
         while done < size:
             start = time.perf_counter()
-            batches = [batch(n, team) for n in range(done, min(done + 100, size))]
+            batches = [batch(n, TEAM) for n in range(done, min(done + 100, size))]
             made += time.perf_counter() - start
             store.write(batches)
             done += len(batches)
-        rate = (done - first) / (time.perf_counter() - begin - made)
-        print(f"{name}: import to {size:,} tasks at {rate:,.0f} tasks/s, a hundred a write", flush=True)
-        print(f"{name}: recall at {size:,} tasks {recalls(store, team)}", flush=True)
+        found[f"import to {size:,} tasks, a second"] = (done - first) / (time.perf_counter() - begin - made)
+        found[f"recall p50 ms at {size:,}"], found[f"recall p95 ms at {size:,}"] = recalls(store, TEAM)
         store.close()
         begin = time.perf_counter()
         store = opened()
-        store.task_ids(team)
-        print(f"{name}: open and load {size:,} tasks in {time.perf_counter() - begin:.1f} s", flush=True)
+        store.task_ids(TEAM)
+        found[f"seconds to open {size:,}"] = time.perf_counter() - begin
     store.close()
+    return found
 
 
-def main() -> None:
-    """Run the bench."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--tasks", type=int, nargs="+", default=[1_000, 10_000])
-    parser.add_argument("--only", choices=("embedded", "neo4j"))
-    given = parser.parse_args()
-    if given.only != "neo4j":
-        with tempfile.TemporaryDirectory() as folder:
-            measure("embedded", lambda: EmbeddedStore(Path(folder) / "bench.gmem"), given.tasks)
-    if given.only != "embedded":
+def measure(bench: Bench) -> list[Table]:
+    """Measure both stores, one after the other in one run."""
+    sizes = [size for size in bench.sizes if size >= 1_000] or list(bench.sizes)
+    path = bench.fresh()
+    embedded = figures(lambda: EmbeddedStore(path), sizes)
+    server: dict[str, float] = {}
+    notes = [f"256 numbers a vector, {MESSAGES} utterances a task; import writes a hundred tasks at once"]
+    try:
         access = find()
+    except pytest.skip.Exception as missing:
+        notes.append(f"Neo4j is not measured: {missing}")
+    else:
         access.empty()
-        measure("neo4j", access.open, given.tasks)
+        server = figures(access.open, sizes)
         access.empty()
         access.driver.close()
-
-
-if __name__ == "__main__":
-    main()
+    rows = [(what, value, server.get(what), GOALS.get(what)) for what, value in embedded.items()]
+    return [Table("Both stores", ("what", "file", "Neo4j", "goal on Neo4j"), rows, notes)]
