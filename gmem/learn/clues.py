@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from gmem.model import Task, Utterance
 from gmem.text import fold, words
@@ -34,6 +34,7 @@ _FILES = re.compile(r"file|document|reader", re.I)
 _HELPS = re.compile(r"assistant|helper", re.I)
 _ITEM = re.compile(r"(?m)^\s*(\d+\.|[-*])\s")
 _LINK = re.compile(r"\]\(http|\]\(/")
+_WORD = re.compile(r"\w+")
 _CODE = re.compile(r"code|script|algorithm|program", re.I)
 _END = re.compile(r"conclu|final|answer|factual", re.I)
 _PLAN = re.compile(r"plan|task description|irrelevant", re.I)
@@ -101,7 +102,10 @@ class _Run:
         known = set(_NUMBER.findall(task.query))
         ends = [i for i in self.places if len(self.words[i]) > 4][-2:]
         self.final = {n for i in ends for n in self.numbers[i]} - known
-        self.led = any(_leads(utterances[i]) for i in self.places)
+        leads = [_leads(utterances[i]) for i in self.places]
+        self.led = any(leads)
+        self.delivered = [0, *accumulate(not lead for lead in leads)]
+        self.first_code = next((turn for turn, i in enumerate(self.places) if "```" in self.texts[i]), -1)
         self.last = utterances[self.places[-1]].agent if self.places else ""
         self.child: dict[int, int] = {}
         for place, u in enumerate(utterances):
@@ -121,8 +125,7 @@ class _Run:
         reply = self.reply(i)
         answer = self.texts[reply] if reply is not None else ""
         by_machine = reply is not None and self.machine[reply]
-        code, leads = "```" in text, _leads(u)
-        delivered = sum(not _leads(self.said[j]) for j in self.places[:turn])
+        leads = _leads(u)
         own = self.asked & set(_content(text.replace(self.query, " "))) if self.query else set()
         share = len(own) / max(1, len(self.asked))
         exit_code = _EXIT.match(answer) if by_machine else None
@@ -132,7 +135,7 @@ class _Run:
             "opening_restates": share * (turn == 0),
             "about_the_task": share,
             "early": 1 / (1 + turn),
-            "first_deliveries": float(self.led and not leads and delivered < 3),
+            "first_deliveries": float(self.led and not leads and self.delivered[turn] < 3),
             "leads": float(leads),
             "numbers": math.log1p(len(_NUMBER.findall(text))),
             "length": math.log1p(len(text)),
@@ -142,7 +145,7 @@ class _Run:
             "guess": min(3, len(GUESS.findall(text))) / 3,
             "errors": float(min(3, len(ERROR.findall(text)))),
             "short": float(len(text) < 30),
-            "first_code": float(code and not any("```" in self.texts[j] for j in self.places[:turn])),
+            "first_code": float(turn == self.first_code),
             "after_machine": float(after),
             "after_code": float(before >= 0 and "```" in self.texts[before]),
             "little_came": float(bool(exit_code) and exit_code is not None and exit_code[1] == "0"
@@ -161,7 +164,7 @@ class _Run:
 
     def listen(self, told: str, seen: list[dict[str, float]]) -> None:
         """Add the clues that lie in what was told of the failure."""
-        plain, n = fold(told).casefold(), len(self.said)
+        plain, n = fold(told[:LONGEST]).casefold(), len(self.said)
         weight = {w: math.log((n + 1) / (self.common[w] + 0.5)) for w in set(_content(told)) if self.common[w]}
         whole = sum(weight.values()) or 1.0
 
@@ -169,21 +172,23 @@ class _Run:
             return 0.0 if place is None else sum(v for w, v in weight.items() if w in self.sets[place]) / whole
 
         shares = [about(i) for i in self.places]
-        names = {u.agent for u in self.said}
+        most = max(shares, default=0.0)
+        spoken, steps = set(_WORD.findall(plain)), set(re.findall(r"step (\d{1,6})", plain))
+        named = {agent for agent in {u.agent for u in self.said} if _named(agent, plain, spoken)}
+        of_code, of_plan, of_end = (bool(found.search(plain)) for found in (_CODE, _PLAN, _END))
         for turn, (i, found) in enumerate(zip(self.places, seen, strict=True)):
             u = self.said[i]
-            named = _named(u.agent, plain)
             code = "```" in self.texts[i]
             found.update({
-                "told_agent": float(named),
-                "told_other": float(not named and any(_named(g, plain) for g in names if g != u.agent)),
-                "told_best": float(shares[turn] == max(shares) > 0),
+                "told_agent": float(u.agent in named),
+                "told_other": float(u.agent not in named and bool(named)),
+                "told_best": float(shares[turn] == most > 0),
                 "told_words": shares[turn],
                 "told_answer": about(self.reply(i)),
-                "told_code": (1.0 if code else -1.0) * bool(_CODE.search(plain)),
-                "told_plan": float(turn == 0 and bool(_PLAN.search(plain))),
-                "told_end": float(not code and bool(_END.search(plain))),
-                "told_step": float(str(u.seq) in re.findall(r"step (\d{1,6})", plain)),
+                "told_code": (1.0 if code else -1.0) * of_code,
+                "told_plan": float(turn == 0 and of_plan),
+                "told_end": float(not code and of_end),
+                "told_step": float(str(u.seq) in steps),
             })  # fmt: skip
 
 
@@ -195,11 +200,12 @@ def _alike(a: set[str], b: set[str]) -> float:
     return len(a & b) / max(1, len(a | b))
 
 
-def _named(agent: str, plain: str) -> bool:
+def _named(agent: str, plain: str, spoken: set[str]) -> bool:
+    """Tell whether a text names an agent; its words are given as well, since most names are one."""
     name = agent.casefold()
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", plain) is not None or (
-        "_" in name and name.replace("_", " ") in plain
-    )
+    if name in spoken or ("_" in name and name.replace("_", " ") in plain):
+        return True
+    return not _WORD.fullmatch(name) and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", plain) is not None
 
 
 def _machine(u: Utterance) -> bool:
