@@ -19,6 +19,7 @@ __all__ = [
     "CREATE_META",
     "DROP_VECTORS",
     "FOREIGN",
+    "FORGET_EVIDENCE",
     "FORGET_INSIGHTS",
     "FORGET_LINKS",
     "FORGET_RECALLS",
@@ -204,6 +205,15 @@ CALL (t) {
   DETACH DELETE u
 }
 DETACH DELETE t
+"""
+
+FORGET_EVIDENCE = """
+CYPHER replan=skip
+UNWIND $uids AS ends
+MATCH (t:Task {uid: ends[0]})
+MATCH (i:Insight {uid: ends[1]})
+MATCH (t)-[r:SUPPORTS|CONTRADICTS]->(i)
+DELETE r
 """
 
 FORGET_INSIGHTS = "UNWIND $uids AS uid MATCH (n:Insight {uid: uid}) DETACH DELETE n"

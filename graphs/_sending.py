@@ -33,8 +33,12 @@ def numbered(staged: Staged) -> list[Key]:
     ]
 
 
-def forgotten(staged: Staged) -> Iterator[tuple[str, list[str]]]:
-    """Give the statements that remove nodes, each with the names of the nodes; edges go with their ends."""
+def forgotten(staged: Staged) -> Iterator[tuple[str, list[Any]]]:
+    """Give the statements that remove something, each with the names of the nodes that go, or that stay without the
+    edge between them; all other edges go with their ends."""
+    said = sorted(ends for k, team, id in staged.dead if k == "evidence" and (ends := _parted(staged, team, id)))
+    for start in range(0, len(said), SLICE):
+        yield _cypher.FORGET_EVIDENCE, said[start : start + SLICE]
     for kind, statement in (
         ("task", _cypher.FORGET_TASKS),
         ("insight", _cypher.FORGET_INSIGHTS),
@@ -44,6 +48,14 @@ def forgotten(staged: Staged) -> Iterator[tuple[str, list[str]]]:
         uids = sorted(uid(team, k, *codec.ends(id)) for k, team, id in staged.dead if k == kind)
         for start in range(0, len(uids), SLICE):
             yield statement, uids[start : start + SLICE]
+
+
+def _parted(staged: Staged, team: str, id: str) -> list[str]:
+    """Name the ends of evidence that was removed, if both stay."""
+    task, insight = codec.ends(id)
+    if ("task", team, task) in staged.dead or ("insight", team, insight) in staged.dead:
+        return []
+    return [uid(team, "task", task), uid(team, "insight", insight)]
 
 
 def slices(staged: Staged, seq: int, number: int) -> Iterator[dict[str, list[Any]]]:

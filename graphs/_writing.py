@@ -56,11 +56,13 @@ def carry_out(tx: Records, batch: Batch) -> bool:
     """
     checks.name(batch.team, "the team")
     checks.name(batch.op_id, "the op id")
-    if not tx.begin(digest(batch.team, batch.op_id), forgets=bool(batch.forget_tasks or batch.forget_insights)):
+    forgets = bool(batch.forget_tasks or batch.forget_insights or batch.forget_evidence)
+    if not tx.begin(digest(batch.team, batch.op_id), forgets=forgets):
         return False
     try:
         _put_nodes(tx, batch)
         _put_edges(tx, batch)
+        _forget_evidence(tx, batch.team, set(batch.forget_evidence))
         _forget(tx, batch.team, set(batch.forget_tasks), set(batch.forget_insights))
     except (InvalidInput, WriteConflict):
         raise
@@ -171,6 +173,13 @@ def _put_insight(tx: Records, team: str, insight: Insight) -> None:
             "read it again and repeat the change"
         )
     tx.put("insight", team, insight.id, codec.pack_insight(insight))
+
+
+def _forget_evidence(tx: Records, team: str, tasks: set[str]) -> None:
+    """Remove what tasks say about insights; both stay."""
+    for name in tx.ids("evidence", team) if tasks else ():
+        if codec.ends(name)[0] in tasks:
+            tx.delete("evidence", team, name)
 
 
 def _forget(tx: Records, team: str, tasks: set[str], insights: set[str]) -> None:

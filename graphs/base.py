@@ -60,6 +60,8 @@ class Batch:
         forget_tasks: Ids of tasks to remove, after all else was done, with all that hangs on them (in the
             ledger, entries of their runs go and other entries lose the id); unknown ids are passed over.
         forget_insights: Ids of insights to remove with all that hangs on them; likewise.
+        forget_evidence: Ids of tasks that no longer say anything about any insight: their evidence is
+            removed, that of this batch included, and nothing else; likewise.
     """
 
     team: str
@@ -74,6 +76,7 @@ class Batch:
     recalls: Sequence[RecallEvent] = ()
     forget_tasks: Sequence[str] = ()
     forget_insights: Sequence[str] = ()
+    forget_evidence: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,6 +255,31 @@ def test_learning_waits_for_a_verdict_and_then_counts(words: gmem.Memory, do: An
     assert (turned.successes, turned.failures_followed) == (before.successes, before.failures_followed + 1)
 
 
+def test_an_outcome_that_is_taken_back_takes_its_evidence_along(words: gmem.Memory, do: Any) -> None:
+    kitchen(words, good=5, bad=3)
+    before = {i.id: (i.state, words.store.standing("blue", i.id)) for i in words.insights()}
+    late = play(words, "swede", GOOD)
+    said = words.store.evidence("blue", task_id=late.id)
+    assert said
+    judged = do(words, "feedback", late.id, outcome="unknown")
+    assert (judged.outcome, judged.blame) == ("unknown", ())
+    assert words.store.evidence("blue", task_id=late.id) == []
+    assert {i.id: (i.state, words.store.standing("blue", i.id)) for i in words.insights() if i.id in before} == before
+    assert words.learn() == 0 and words.store.evidence("blue", task_id=late.id) == []
+    do(words, "feedback", late.id, outcome="resolved")
+    assert {e.insight_id for e in words.store.evidence("blue", task_id=late.id)} >= {e.insight_id for e in said}
+
+
+def test_a_lesson_whose_runs_are_taken_back_is_not_in_force(words: gmem.Memory, do: Any) -> None:
+    kitchen(words)
+    lessons = [i.id for i in words.insights("active")]
+    assert lessons
+    for task in words.tasks():
+        do(words, "feedback", task.id, outcome="unknown")
+    assert words.store.evidence("blue") == [] and words.insights("active") == []
+    assert [i.id for i in words.insights() if i.id in lessons] == lessons, "they are kept, but say nothing"
+
+
 class Broken(RulesDistiller):
     """A distiller with a flaw in it."""
 

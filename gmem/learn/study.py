@@ -95,19 +95,23 @@ class Scholar:
             old = {insight.id for insight, _ in met}
             lessons = replace(lessons, insights=tuple(i for i in lessons.insights if i.id not in old))
         evidence = {(e.task_id, e.insight_id): e for e in lessons.evidence}
+        before = yield from call(self._store.evidence, task.team, task_id=task.id)
+        if not verified and before:  # its outcome was taken back, so it says nothing any more
+            known = yield from call(self._about, task.team, before)
         if verified:
             for e in evidence_of(task.id, task.outcome == "resolved", self._profile(task, interaction),
                                  [i for i, _ in known]):  # fmt: skip
                 evidence.setdefault((e.task_id, e.insight_id), e)
-            for e in self._store.evidence(task.team, task_id=task.id):
+            for e in before:
                 # A changed outcome turns what the task said before.
                 evidence.setdefault(
                     (e.task_id, e.insight_id),
                     Evidence(e.task_id, e.insight_id, e.followed, task.outcome == "resolved"),
                 )
         insights = yield from call(
-            self._states, task.team, lessons.insights, known, list(evidence.values()), lessons.verdicts
-        )
+            self._states, task.team, lessons.insights, known, list(evidence.values()), lessons.verdicts,
+            () if verified else before,
+        )  # fmt: skip
         batch = Batch(
             team=task.team,
             op_id=op_id,
@@ -119,6 +123,7 @@ class Scholar:
             evidence=sorted(evidence.values(), key=lambda e: (e.task_id, e.insight_id)),
             links=(yield from call(self._in_use, task, recalls, lessons.insights)),
             recalls=list(recalls) if new else [],
+            forget_evidence=[task.id] if before and not verified else [],
         )
         return batch, lessons.notices
 
@@ -217,6 +222,11 @@ class Scholar:
                 met.append((stored, self._store.standing(team, insight.id)))
         return met
 
+    def _about(self, team: str, evidence: Sequence[Evidence]) -> list[tuple[Insight, Standing]]:
+        """Give the insights that evidence is about."""
+        ids = {e.insight_id for e in evidence}
+        return [(i, self._store.standing(team, i.id)) for i in self._store.insights(team) if i.id in ids]
+
     def _profile(self, task: Task, interaction: Interaction, *, whole: bool = True) -> Profile:
         key = (task.team, task.id)
         found = self._profiles.get(key)
@@ -244,14 +254,17 @@ class Scholar:
         known: Sequence[tuple[Insight, Standing]],
         evidence: Sequence[Evidence],
         verdicts: Mapping[str, bool],
+        gone: Sequence[Evidence] = (),
     ) -> list[Insight]:
-        """Put every insight in the state that the evidence, this batch's included, puts it in."""
+        """Put every insight in the state that the evidence puts it in, with this batch's and without what goes."""
         now = self._clock()
         standings = {i.id: s for i, s in known}
         said = {e.task_id: {} for e in evidence if e.insight_id in standings}  # type: dict[str, dict[str, Evidence]]
         for task_id, before in said.items():
             before.update({e.insight_id: e for e in self._store.evidence(team, task_id=task_id)})
-        about: dict[str, list[tuple[Evidence | None, Evidence]]] = {}
+        about: dict[str, list[tuple[Evidence | None, Evidence | None]]] = {}
+        for e in gone:
+            about.setdefault(e.insight_id, []).append((e, None))
         for e in evidence:
             about.setdefault(e.insight_id, []).append((said.get(e.task_id, {}).get(e.insight_id), e))
         out: dict[str, Insight] = {i.id: i for i in changed}
@@ -265,8 +278,8 @@ class Scholar:
         return [out[id] for id in sorted(out)]
 
 
-def _updated(standing: Standing, changes: Sequence[tuple[Evidence | None, Evidence]]) -> Standing:
-    """Count evidence that is new, or that replaces what was said before."""
+def _updated(standing: Standing, changes: Sequence[tuple[Evidence | None, Evidence | None]]) -> Standing:
+    """Count evidence that is new, that replaces what was said before, or that is taken back."""
     counts = [
         standing.successes,
         standing.successes_followed,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gmem.errors import StoreClosed, UnknownId, WriteConflict
-from gmem.graphs.base import Batch, GraphStore
+from gmem.graphs.base import Batch, GraphStore, Standing
 from gmem.model import Evidence, InsightLink
 from gmem.testing._suite import Suite, now_and_later, teach
 from gmem.testing.examples import (
@@ -98,6 +98,49 @@ class KeepingTests(Suite):
             assert len(opened.recalls("team")) == 3
             assert opened.check() == []
             assert read_everything(opened) == here
+
+    def test_a_task_can_take_back_what_it_said_of_insights(
+        self, store: GraphStore, again: Callable[[], GraphStore]
+    ) -> None:
+        _web(store)
+        assert len(store.evidence("team", task_id="b")) == 3
+        before = read_everything(store)["team"]
+        assert store.write([Batch("team", "back", forget_evidence=["b", "nobody"])]) == [True]
+        assert store.write([Batch("team", "back", forget_evidence=["a"])]) == [False]
+        for opened in now_and_later(store, again):
+            assert opened.evidence("team", task_id="b") == opened.evidence("team", task_id="b", insight_id="x") == []
+            assert {e.task_id for e in opened.evidence("team")} == {"a", "c"}
+            assert [e.task_id for e in opened.evidence("team", insight_id="x")] == ["a", "c"]
+            assert opened.standing("team", "x") == Standing(successes=2, successes_followed=2)
+            assert opened.stats("team").evidence == 6
+            after = read_everything(opened)["team"]
+            told = {name for name in before if before[name] != after[name]}
+            assert told <= {"evidence", "evidence of", "evidence about", "standing", "stats"}, told
+            assert opened.check() == []
+        said = Evidence("b", "x", False, False)
+        written = again()
+        written.write([Batch("team", "anew", evidence=[said])])
+        for opened in now_and_later(written, again):
+            assert opened.evidence("team", task_id="b") == [said]
+            assert opened.standing("team", "x").failures == 1
+
+    def test_what_is_said_and_taken_back_at_once_is_gone(
+        self, store: GraphStore, again: Callable[[], GraphStore]
+    ) -> None:
+        _web(store)
+        turned = Evidence("a", "x", True, False)
+        store.write([
+            Batch("team", "1", evidence=[turned], forget_evidence=["a"]),
+            Batch("team", "2", evidence=[Evidence("a", "y", True, False)]),
+            Batch("team", "3", forget_evidence=["b", "c"], forget_tasks=["b"], forget_insights=["z"]),
+        ])  # fmt: skip
+        for opened in now_and_later(store, again):
+            assert opened.evidence("team") == [Evidence("a", "y", True, False)]
+            assert opened.check() == []
+        opened = again()
+        with pytest.raises(WriteConflict):
+            opened.write([Batch("team", "4", insights=[example_insight("x", version=7)], forget_evidence=["a"])])
+        assert opened.evidence("team") == again().evidence("team") == [Evidence("a", "y", True, False)]
 
     def test_forgetting_can_be_repeated_and_undone_by_writing_anew(
         self, store: GraphStore, again: Callable[[], GraphStore]

@@ -144,6 +144,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.write(who, team, forget_tasks=sorted(tasks), forget_insights=sorted(insights))
         self.teams[team].forget(tasks, insights)
 
+    @rule(who=st.integers(0, 1), team=TEAMS, tasks=st.sets(IDS, max_size=2))
+    def forget_evidence(self, who: int, team: str, tasks: set[str]) -> None:
+        self.write(who, team, forget_evidence=sorted(tasks))
+        model = self.teams[team]
+        model.evidence = {k: v for k, v in model.evidence.items() if k[0] not in tasks}
+
     @rule(who=st.integers(0, 1))
     def reembed(self, who: int) -> None:
         vectors = [(name, id, example_vector(7)) for name, team in self.teams.items() for id in team.vectors]
