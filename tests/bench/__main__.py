@@ -14,7 +14,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import blame, cost, embedding, growth, importing, install, lessons, opening, recall, size, stores, teams, writes
+from . import (
+    adapters,
+    blame,
+    cost,
+    embedding,
+    growth,
+    importing,
+    install,
+    lessons,
+    opening,
+    recall,
+    size,
+    stores,
+    teams,
+    writes,
+)
 from .clock import load
 from .picture import draw
 from .report import Bench, Table
@@ -33,6 +48,7 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "teams": teams.measure,
     "cost": cost.measure,
     "growth": growth.measure,
+    "adapters": adapters.measure,
 }
 
 

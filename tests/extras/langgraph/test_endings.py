@@ -58,6 +58,7 @@ def test_an_interrupted_run_is_one_run_when_it_is_resumed(words: Memory, how: st
     assert {t.query: t.outcome for t in words.tasks()} == {"do it": "resolved", "something else": "unknown"}
     assert len(attachment(app).spool) == 1
     assert told(words, app) == [("a plan", ()), ("the person says yes", (0,)), ("done", (1,))]
+    app.detach()  # else it waits for the other thread to be resumed for as long as this process lives
 
 
 def test_a_breakpoint_is_an_interrupt_too(words: Memory) -> None:
