@@ -15,8 +15,11 @@ from pathlib import Path
 from rich.console import Console
 
 from . import (
+from . import (
     adapters,
     blame,
+    candidates,
+)
     cost,
     embedding,
     growth,
@@ -43,6 +46,7 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "embedders": embedding.measure,
     "install": install.measure,
     "stores": stores.measure,
+    "candidates": candidates.measure,
     "lessons": lessons.measure,
     "blame": blame.measure,
     "teams": teams.measure,
