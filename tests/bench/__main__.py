@@ -15,11 +15,9 @@ from pathlib import Path
 from rich.console import Console
 
 from . import (
-from . import (
     adapters,
     blame,
     candidates,
-)
     cost,
     embedding,
     growth,
