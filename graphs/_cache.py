@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from gmem.graphs import codec
 from gmem.graphs.base import Candidates, Standing, Tally
+from gmem.graphs.talk import TalkIndex
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
+from gmem.graphs.work import WorkIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
-from gmem.text import terms
+from gmem.text import terms, words
 
 __all__ = ["OUTCOMES", "TeamCache"]
 
@@ -73,6 +75,8 @@ class TeamCache:
         self._trust: array[float] = array("f")
         self._length: array[int] = array("I")
         self._words = WordIndex()
+        self._talk = TalkIndex()
+        self._work = WorkIndex()
         self._vectors = VectorIndex()
         self._standing: dict[str, list[int]] = {}
         self._query: array[int] = array("q")
@@ -122,6 +126,9 @@ class TeamCache:
     def put_task(self, task: Task) -> None:
         """Take in a task, new or replaced; of its texts only the query is looked at."""
         row = self._row.get(task.id)
+        place = len(self._ids) if row is None else row
+        self._talk.put(place, task.deeds.said)
+        self._work.put(place, task.id, words(task.query), task.deeds, task.outcome, task.trust)
         if row is None:
             self._row[task.id] = len(self._ids)
             self._ids.append(task.id)
@@ -202,15 +209,21 @@ class TeamCache:
         """Count the tasks that nothing has been learned from yet."""
         return self._learned.count(0)
 
-    def candidates(self, query: Mapping[str, int], vector: NDArray[np.float32] | None) -> Candidates:
+    def candidates(
+        self, query: Mapping[str, int], vector: NDArray[np.float32] | None, words: Sequence[str] = ()
+    ) -> Candidates:
         """Compare a query with every task; later writes do not change the answer."""
         n = len(self._ids)
+        work = self._work.compare(words)
         compare = vector is not None and self._vectors.filled > 0
         return Candidates(
             ids=_First(self._ids),
             rows=self._row,  # only ever added to, so it stays true of the rows above
             dense=self._vectors.scores(vector) if compare and vector is not None else np.zeros(n, dtype=np.float32),
             lexical=self._words.scores(query),
+            talk=self._talk.scores(query),
+            work=work.alike,
+            work_share=work.share,
             outcomes=np.array(self._outcome, dtype=np.int8),
             trust=np.array(self._trust, dtype=np.float32),
             has_dense=compare,
