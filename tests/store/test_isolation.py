@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from neo4j_fixture import Access
 from probes import ATTACKERS, SECRET, VICTIMS, attack, furnish, state_of
 
 from gmem.graphs import EmbeddedStore, GraphStore
@@ -48,6 +49,19 @@ def test_no_call_crosses_the_wall_in_a_file(embedded: EmbeddedStore, twin: Embed
     _has_the_secret(embedded)
     assert embedded.check() == twin.check() == []
     assert set(embedded.teams()) - set(twin.teams()) == set(VICTIMS)
+
+
+@pytest.mark.neo4j
+@pytest.mark.timeout(36_000 if "GMEM_TEST_PROBES" in os.environ else 300)
+def test_no_call_crosses_the_wall_on_a_server(neo4j: Access, twin: EmbeddedStore) -> None:
+    with closing(neo4j.open()) as store:
+        store.set_embedder(EXAMPLE_MODEL)
+        furnish(store)
+        made = attack(store, twin, _count(150), SEED)
+        assert len(made) > 40, f"calls that were never made: only {sorted(made)}"
+        _has_the_secret(store)
+        assert store.check() == []
+        assert set(store.teams()) - set(twin.teams()) == set(VICTIMS)
 
 
 def test_a_team_that_has_nothing_is_told_nothing(embedded: EmbeddedStore) -> None:
