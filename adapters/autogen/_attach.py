@@ -42,6 +42,7 @@ class TeamAttachment(Attachment):
         self.scribes: dict[Watch, Scribe] = {}
         self.asked = ""
         self._holds: list[Hold] = []
+        self._check_roles()
         for part in _all_of(team):
             self._holds.append(hold(part, self, root=part is team))
             if isinstance(part, ChatAgent) and not isinstance(part, MessageFilterAgent):
@@ -57,6 +58,17 @@ class TeamAttachment(Attachment):
             held.release(self)
         self._holds.clear()
         super().detach()
+
+    def _check_roles(self) -> None:
+        """Refuse a role of somebody who is not in the team; `utterances` may name whom it likes."""
+        parts = list(_all_of(self.team))
+        names = {p.name for p in parts if isinstance(p, ChatAgent)}
+        names |= {p._group_chat_manager_name for p in parts if isinstance(p, BaseGroupChat)}
+        strange = sorted(set(self.roles) - names)
+        if strange and self.utterances is None:
+            raise InvalidInput(
+                f"roles names {', '.join(map(repr, strange))}, who is not in the team; in it are {', '.join(sorted(names))}"
+            )
 
     def __enter__(self) -> TeamAttachment:
         return self
@@ -92,7 +104,8 @@ def attach(
         The attachment: a context manager, whose `detach()` puts everything back.
 
     Raises:
-        InvalidInput: An option makes no sense; nothing was attached.
+        InvalidInput: An option makes no sense, or `roles` names somebody who is not in the team;
+            nothing was attached.
     """
     if not isinstance(team, (Team, ChatAgent)):
         raise InvalidInput(

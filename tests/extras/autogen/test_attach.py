@@ -23,6 +23,7 @@ from autogen_core import CancellationToken
 
 from gmem import Memory
 from gmem.adapters.autogen import GMemory, attach
+from gmem.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -232,6 +233,16 @@ def test_messages_as_the_user_says(memory: Memory) -> None:
     assert [(u.agent, u.kind, u.reward, u.inspired_by) for u in said] == [
         ("ann", "action", None, ()), ("world", "observation", 0.5, (0,)), ("b", "message", None, (1,)),
     ]  # fmt: skip
+
+
+def test_a_role_of_nobody_is_refused(memory: Memory) -> None:
+    team = pair(client("a1"), client("b1"))
+    with pytest.raises(InvalidInput, match="'bobb'.*ann, bob"):
+        attach(team, memory, roles={"ann": "clerk", "bobb": "clerk"})
+    assert "run_stream" not in vars(team)
+    with attach(team, memory, roles={"bob": "clerk"}) as attached:
+        assert attached.agents == {"ann": "", "bob": "clerk"}
+    attach(team, memory, roles={"world": "game"}, utterances=lambda message: None).detach()
 
 
 def test_a_person_and_a_reused_team(memory: Memory) -> None:
