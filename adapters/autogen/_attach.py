@@ -67,7 +67,8 @@ class TeamAttachment(Attachment):
         strange = sorted(set(self.roles) - names)
         if strange and self.utterances is None:
             raise InvalidInput(
-                f"roles names {', '.join(map(repr, strange))}, who is not in the team; in it are {', '.join(sorted(names))}"
+                f"roles names {', '.join(map(repr, strange))}, who is not in the team; "
+                f"in it are {', '.join(sorted(names))}"
             )
 
     def __enter__(self) -> TeamAttachment:

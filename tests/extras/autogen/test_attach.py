@@ -237,7 +237,7 @@ def test_messages_as_the_user_says(memory: Memory) -> None:
 
 def test_a_role_of_nobody_is_refused(memory: Memory) -> None:
     team = pair(client("a1"), client("b1"))
-    with pytest.raises(InvalidInput, match="'bobb'.*ann, bob"):
+    with pytest.raises(InvalidInput, match=r"'bobb'.*ann, bob"):
         attach(team, memory, roles={"ann": "clerk", "bobb": "clerk"})
     assert "run_stream" not in vars(team)
     with attach(team, memory, roles={"bob": "clerk"}) as attached:
