@@ -137,7 +137,7 @@ class Deeds:
     Attributes:
         done: How often each kind of deed was done, by template such as `put * in *`; who spoke counts as one.
         handled: Words of the query that name things which were acted upon, sorted.
-        said: How often each key term of the talk was said.
+        said: How often each key term of the talk was said, in runs that are mostly talk.
     """
 
     done: Mapping[str, int] = field(default_factory=dict)

@@ -7,6 +7,7 @@ conversations never enter it.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import overload
 
@@ -20,7 +21,7 @@ from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
 from gmem.graphs.work import WorkIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
-from gmem.text import terms, words
+from gmem.text import words
 
 __all__ = ["OUTCOMES", "TeamCache"]
 
@@ -128,11 +129,12 @@ class TeamCache:
         row = self._row.get(task.id)
         place = len(self._ids) if row is None else row
         self._talk.put(place, task.deeds.said)
-        self._work.put(place, task.id, words(task.query), task.deeds, task.outcome, task.trust)
+        asked = words(task.query)
+        self._work.put(place, task.id, asked, task.deeds, task.outcome, task.trust)
         if row is None:
             self._row[task.id] = len(self._ids)
             self._ids.append(task.id)
-            self._words.add(terms(task.query))
+            self._words.add(dict(Counter(asked)))
             self._query.append(hash(task.query))
             self._vectors.add(None)
             self._outcome.append(OUTCOMES[task.outcome])
@@ -143,7 +145,7 @@ class TeamCache:
         else:
             if self._query[row] != hash(task.query):
                 self._query[row] = hash(task.query)
-                self._words.replace(row, terms(task.query))
+                self._words.replace(row, dict(Counter(asked)))
             self.utterances += task.length - self._length[row]
             self._outcome[row] = OUTCOMES[task.outcome]
             self._learned[row] = task.learned

@@ -1,6 +1,7 @@
 """What a run did, as counted templates: objects go, verbs, prepositions, tools and speakers stay.
 
-Nothing is learned here: a run gives the same deeds in whatever memory, and in whatever order its lines come.
+A run that is mostly talk is known by what was said in it, too: by its key terms.  Nothing is learned here: a run
+gives the same deeds in whatever memory, and in whatever order its lines come.
 """
 
 from __future__ import annotations
@@ -36,20 +37,24 @@ def deeds(task: Task, interaction: Interaction) -> Deeds:
     done: Counter[str] = Counter()
     said: Counter[str] = Counter()
     handled: set[str] = set()
+    acts = talks = 0
     for u in interaction.utterances:
         if u.echo:
             continue
         if u.kind in ("action", "tool_call"):
+            acts += 1
             kind, things = _deed(u)
             done[kind] += bool(kind)
             handled.update(things)
         elif u.kind in ("message", "handoff"):
+            talks += 1
             text = u.content[:READ]
             done[f"{fold(u.role or task.agents.get(u.agent, '') or u.agent)[:_TOOL]}: speak"] += 1
             done.update(f"call {name}" for code in _FENCED.findall(text) for name in _CALLED.findall(code))
             said.update(word for word in words(text) if not common(word))
     asked = set(words(task.query[:READ]))
-    return Deeds(_most(done, MOST_KINDS), tuple(sorted(asked & handled)), _most(said, MOST_TERMS))
+    terms = _most(said, MOST_TERMS) if talks > acts else {}
+    return Deeds(_most(done, MOST_KINDS), tuple(sorted(asked & handled)), terms)
 
 
 def _deed(u: Utterance) -> tuple[str, Iterable[str]]:
