@@ -7,7 +7,6 @@ conversations never enter it.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import overload
 
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 
 from gmem.graphs import codec
 from gmem.graphs.base import Candidates, Standing, Tally
-from gmem.graphs.talk import TalkIndex
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
-from gmem.graphs.work import WorkIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
-from gmem.text import words
+from gmem.text import terms
 
 __all__ = ["OUTCOMES", "TeamCache"]
 
@@ -76,8 +73,6 @@ class TeamCache:
         self._trust: array[float] = array("f")
         self._length: array[int] = array("I")
         self._words = WordIndex()
-        self._talk = TalkIndex()
-        self._work = WorkIndex()
         self._vectors = VectorIndex()
         self._standing: dict[str, list[int]] = {}
         self._query: array[int] = array("q")
@@ -127,14 +122,10 @@ class TeamCache:
     def put_task(self, task: Task) -> None:
         """Take in a task, new or replaced; of its texts only the query is looked at."""
         row = self._row.get(task.id)
-        place = len(self._ids) if row is None else row
-        self._talk.put(place, task.deeds.said)
-        asked = words(task.query)
-        self._work.put(place, task.id, asked, task.deeds, task.outcome, task.trust)
         if row is None:
             self._row[task.id] = len(self._ids)
             self._ids.append(task.id)
-            self._words.add(dict(Counter(asked)))
+            self._words.add(terms(task.query))
             self._query.append(hash(task.query))
             self._vectors.add(None)
             self._outcome.append(OUTCOMES[task.outcome])
@@ -145,7 +136,7 @@ class TeamCache:
         else:
             if self._query[row] != hash(task.query):
                 self._query[row] = hash(task.query)
-                self._words.replace(row, dict(Counter(asked)))
+                self._words.replace(row, terms(task.query))
             self.utterances += task.length - self._length[row]
             self._outcome[row] = OUTCOMES[task.outcome]
             self._learned[row] = task.learned
@@ -211,21 +202,15 @@ class TeamCache:
         """Count the tasks that nothing has been learned from yet."""
         return self._learned.count(0)
 
-    def candidates(
-        self, query: Mapping[str, int], vector: NDArray[np.float32] | None, words: Sequence[str] = ()
-    ) -> Candidates:
+    def candidates(self, query: Mapping[str, int], vector: NDArray[np.float32] | None) -> Candidates:
         """Compare a query with every task; later writes do not change the answer."""
         n = len(self._ids)
-        work = self._work.compare(words)
         compare = vector is not None and self._vectors.filled > 0
         return Candidates(
             ids=_First(self._ids),
             rows=self._row,  # only ever added to, so it stays true of the rows above
             dense=self._vectors.scores(vector) if compare and vector is not None else np.zeros(n, dtype=np.float32),
             lexical=self._words.scores(query),
-            talk=self._talk.scores(query),
-            work=work.alike,
-            work_share=work.share,
             outcomes=np.array(self._outcome, dtype=np.int8),
             trust=np.array(self._trust, dtype=np.float32),
             has_dense=compare,

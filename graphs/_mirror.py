@@ -199,15 +199,8 @@ class _Changes:
 
     def apply(self, cache: TeamCache) -> None:
         """Do to a cache what was done to the team; tasks come in the order of their numbers."""
-        for _, id, query, outcome, learned, trust, length, deeds, vector in sorted(
-            self._tasks.values(), key=itemgetter(0)
-        ):
-            cache.put_task(
-                Task(
-                    id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length,
-                    deeds=_rows.to_deeds(deeds),
-                )
-            )  # fmt: skip
+        for _, id, query, outcome, learned, trust, length, vector in sorted(self._tasks.values(), key=itemgetter(0)):
+            cache.put_task(Task(id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length))
             if vector is not False:
                 cache.put_vector(id, _rows.to_vector(vector))
         for row in self._insights.values():

@@ -88,11 +88,6 @@ class Candidates:
         rows: Place of each id in `ids`; may hold more, at n and above.
         dense: Cosine of query and task, float32 array (n,), in [-1, 1]; 0 where there is no vector.
         lexical: BM25 of query and task divided by the query's own, float32 array (n,), in [0, 1].
-        talk: Cosine of the query's words and the key terms that were said, float32 array (n,), in [0, 1].
-        work: How like the work of each task is to what the query will take, by what was done in the team's runs:
-            float32 array (n,), in [0, 1].
-        work_share: How much that is to count beside the words, float32 array (n,), in [0, 1); 0 where the memory
-            cannot tell.
         outcomes: 1 resolved, -1 failed, 0 unknown: int8 array (n,).
         trust: float32 array (n,), in [0, 1].
         has_dense: Whether the query was compared by vector at all.
@@ -103,9 +98,6 @@ class Candidates:
     rows: Mapping[str, int]
     dense: FloatArray
     lexical: FloatArray
-    talk: FloatArray
-    work: FloatArray
-    work_share: FloatArray
     outcomes: NDArray[np.int8]
     trust: FloatArray
     has_dense: bool
@@ -269,15 +261,11 @@ class GraphStore(ABC):
         """
 
     @abstractmethod
-    def candidates(
-        self, team: str, terms: Mapping[str, int], vector: FloatArray | None, *, words: Sequence[str] = ()
-    ) -> Candidates:
+    def candidates(self, team: str, terms: Mapping[str, int], vector: FloatArray | None) -> Candidates:
         """Give the tasks that may be like a query.
 
         Args:
             terms: How often each word occurs in the query.
-            words: Its words in order, from which the memory guesses what it will take to do; empty to leave
-                that out.
             vector: Embedding of the query, float32 array (d,), unit length; None for words only.  In a
                 memory without a model it is not looked at.
 

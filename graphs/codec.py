@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from gmem.model import (
     Cost,
-    Deeds,
     Evidence,
     Insight,
     InsightLink,
@@ -86,9 +85,7 @@ def _changed(value: Any, *skip: str) -> dict[str, Any]:
 
 def pack_task(task: Task) -> bytes:
     """Store a task, without its team and id, which are its key."""
-    doc = _changed(task, "id", "team", "cost", "blame", "deeds")
-    if task.deeds != Deeds():
-        doc["deeds"] = [dict(task.deeds.done), task.deeds.handled, dict(task.deeds.said)]
+    doc = _changed(task, "id", "team", "cost", "blame")
     if task.cost != Cost():
         doc["cost"] = [task.cost.tokens, task.cost.calls, task.cost.seconds]
     if task.blame:
@@ -105,9 +102,6 @@ def unpack_task(team: str, id: str, body: bytes) -> Task:
         doc["blame"] = tuple(Suspect(*s) for s in doc["blame"])
     if "key_steps" in doc:
         doc["key_steps"] = tuple(doc["key_steps"])
-    if "deeds" in doc:
-        done, handled, said = doc["deeds"]
-        doc["deeds"] = Deeds(done, tuple(handled), said)
     return Task(id=id, team=team, **doc)
 
 

@@ -17,7 +17,6 @@ from gmem.ids import new_id
 from gmem.learn.blame import blame
 from gmem.learn.condense import condense
 from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
-from gmem.learn.deeds import deeds
 from gmem.learn.gates import USUAL, Gates
 from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
@@ -26,7 +25,7 @@ from gmem.learn.patterns import Profile, is_habit, profile
 from gmem.learn.rules import evidence_of, mine_habits
 from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, Notice, RecallEvent, Task
 from gmem.recall.rank import relevance, top
-from gmem.text import terms, words
+from gmem.text import terms
 
 __all__ = ["Scholar", "condensed"]
 
@@ -38,8 +37,7 @@ REMEMBERED_PROFILES = 4096
 
 
 def condensed(task: Task, interaction: Interaction) -> Task:
-    """Give a task its deeds, its key steps and, if it failed, its suspects; blame that a person gave is kept."""
-    task = replace(task, deeds=deeds(task, interaction))
+    """Give a task its key steps and, if it failed, its suspects; blame that a person gave is kept."""
     steps = condense(interaction.utterances, task.outcome)
     suspects = task.blame or blame(task, interaction.utterances)
     return replace(task, key_steps=steps, blame=suspects if task.outcome == "failed" else ())
@@ -87,9 +85,7 @@ class Scholar:
         verified = task.outcome != "unknown" and task.trust > 0
         lessons = Lessons()
         known: list[tuple[Insight, Standing]] = []
-        candidates = yield from call(
-            self._store.candidates, task.team, terms(task.query), vector, words=words(task.query)
-        )
+        candidates = yield from call(self._store.candidates, task.team, terms(task.query), vector)
         if verified and distil:
             contrast = yield from call(self._contrast, task, interaction, candidates)
             known = list(contrast.known)

@@ -16,7 +16,6 @@ from gmem.model import Insight, Interaction, Task
 from gmem.recall.items import Lesson, Row
 from gmem.recall.rank import insight_weight, lift, relevance, top
 from gmem.recall.settings import RecallSettings
-from gmem.text import terms, words
 
 __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
 
@@ -83,6 +82,7 @@ def traverse(
     store: GraphStore,
     team: str,
     query: str,
+    terms: Mapping[str, int],
     vector: NDArray[np.float32] | None,
     settings: RecallSettings,
     exclude: frozenset[str] = frozenset(),
@@ -92,13 +92,14 @@ def traverse(
     Args:
         store: Where the graphs are.
         team: Whose.
-        query: What is asked.
+        query: What is asked, for the record.
+        terms: Its words and how often each occurs.
         vector: Its embedding, float32 array (d,), unit length; None for words only.
         settings: How far to look.
         exclude: Tasks to leave out, such as the one that is being recalled for.
     """
     with store.reading(team):
-        candidates = store.candidates(team, terms(query), vector, words=words(query))
+        candidates = store.candidates(team, terms, vector)
         reached = hits(store, team, candidates, settings, exclude)
         lessons, dropped = _up(store, team, reached)
         solved, failed, same = _down(store, team, reached, settings)
@@ -157,13 +158,7 @@ def hits(
             continue
         parts = {"relevance": max(direct, carried), "hop": 0.0 if id in wanted else carried}
         if row is not None:
-            parts |= {
-                "bm25": float(candidates.lexical[row]),
-                "cosine": float(candidates.dense[row]),
-                "same talk": float(candidates.talk[row]),
-                "same work": float(candidates.work[row]),
-                "weight of work": float(candidates.work_share[row]),
-            }
+            parts |= {"bm25": float(candidates.lexical[row]), "cosine": float(candidates.dense[row])}
         found.append(Hit(id, max(direct, carried), paths[id], parts))
     found.sort(key=lambda hit: (-hit.relevance, hit.id))
     return found
