@@ -23,7 +23,9 @@ from gmem.recall.lines import FENCE, case_line, step_lines
 
 from .bm25 import BM25
 
-__all__ = ["BM25_CASE", "CONDITIONS", "RANDOM", "STATIC_CASE", "Season", "Tried", "curve", "season"]
+__all__ = [
+    "BM25_CASE", "CONDITIONS", "RANDOM", "STATIC_CASE", "Season", "Tick", "Tried", "curve", "fill", "season", "staged",
+]  # fmt: skip
 
 RANDOM, BM25_CASE, STATIC_CASE = "three random cases", "nearest case, BM25", "nearest case, static embedding"
 CONDITIONS = (NONE, WRONG, RANDOM, BM25_CASE, STATIC_CASE, GMEM)
@@ -74,11 +76,13 @@ class Tried:
         seed: The season.
         game: What came of it.
         place: In a learning curve how many tasks the memory had seen; else -1.
+        variant: Which variant of a recall was told, where several are compared.
     """
 
     seed: int
     game: Game
     place: int = -1
+    variant: str = ""
 
 
 def season(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda what: None) -> list[Tried]:
@@ -90,12 +94,8 @@ def season(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda 
         plan: How much to play.
         tick: Called after each game.
     """
-    stage, kinds = _stage(world), dict[str, str]()
-    for task_type in plan.types:
-        for at, variation in enumerate(plan.training(world, task_type)):
-            experience(stage, memory, task_type, variation, at < plan.experts)
-            kinds[world.task] = task_type
-            tick("experience")
+    stage = staged(world)
+    kinds = fill(stage, memory, plan, tick)
     pool = Pool(memory, plan.seed)
     out = []
     for task_type in plan.types:
@@ -116,6 +116,17 @@ def season(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda 
     return out
 
 
+def fill(stage: Stage, memory: gmem.Memory, plan: Season, tick: Tick) -> dict[str, str]:
+    """Play the training variations before the eyes of a memory; give the type of each task."""
+    kinds: dict[str, str] = {}
+    for task_type in plan.types:
+        for at, variation in enumerate(plan.training(stage.world, task_type)):
+            experience(stage, memory, task_type, variation, at < plan.experts)
+            kinds[stage.world.task] = task_type
+            tick("experience")
+    return kinds
+
+
 def curve(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda what: None) -> list[Tried]:
     """Play held-out variations with a memory that is empty at first and sees every one of these games.
 
@@ -128,7 +139,7 @@ def curve(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda w
         plan: How much to play.
         tick: Called after each game.
     """
-    stage, rng = _stage(world), random.Random(f"curve:{plan.seed}")
+    stage, rng = staged(world), random.Random(f"curve:{plan.seed}")
     training = {t: plan.training(world, t) for t in plan.types}
     tests = {t: plan.held_out(world, t) for t in plan.types}
     out: list[Tried] = []
@@ -146,7 +157,8 @@ def curve(world: World, memory: gmem.Memory, plan: Season, tick: Tick = lambda w
     return out
 
 
-def _stage(world: World) -> Stage:
+def staged(world: World) -> Stage:
+    """Set up the stage of the demo on LangGraph."""
     from gmem.demo.on_langgraph import play  # here, so that the other topics need no LangGraph
 
     return Stage(world, play)
