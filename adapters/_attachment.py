@@ -8,11 +8,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Mapping
-from contextlib import suppress
+from collections.abc import Coroutine, Hashable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from gmem import checks
 from gmem.adapters._patches import Patches
@@ -167,60 +166,6 @@ class Attachment:
     def resting(self) -> bool:
         """Tell whether the memory is left alone for now."""
         return time.monotonic() < self._rest_until
-
-    def patiently(self, ask: Callable[[], T]) -> T:
-        """Ask something of the memory, for as long as the team can wait.
-
-        Raises:
-            TimeoutError: It took longer; the answer is thrown away.
-        """
-        answer: list[T] = []
-        trouble: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                answer.append(ask())
-            except BaseException as error:
-                trouble.append(error)
-
-        thread = threading.Thread(target=work, name="gmem-recall", daemon=True)
-        thread.start()
-        thread.join(self.patience)
-        if trouble:
-            raise trouble[0]
-        if not answer:
-            raise TimeoutError(f"the memory did not answer within {self.patience:g} s")
-        return answer[0]
-
-    async def apatiently(self, ask: Callable[[], T]) -> T:
-        """Await `patiently`; the event loop goes on meanwhile, and an answer that never comes holds up nobody."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-
-        def settle(value: T | None, error: BaseException | None) -> None:
-            if answer.done():
-                return  # too late, or nobody waits any more
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(cast(T, value))
-
-        def work() -> None:
-            value: T | None = None
-            trouble: BaseException | None = None
-            try:
-                value = ask()
-            except BaseException as error:
-                trouble = error
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(settle, value, trouble)
-
-        # A thread of its own, and not the loop's executor: that one is waited for when the program ends.
-        threading.Thread(target=work, name="gmem-recall", daemon=True).start()
-        try:
-            return await asyncio.wait_for(answer, self.patience)
-        except asyncio.TimeoutError:
-            raise TimeoutError(f"the memory did not answer within {self.patience:g} s") from None
 
     async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something to its end, even if the waiting is cancelled."""

@@ -15,10 +15,12 @@ from contextvars import ContextVar
 from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, Literal
 
+from gmem.adapters._recalls import Recalls
 from gmem.adapters._said import Said
 from gmem.adapters._texts import named, storable
 from gmem.adapters._verdict import Verdict, verdict
 from gmem.model import Kind, Task
+from gmem.recall import Recall
 from gmem.trace import Run
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Watch:
         self._numbers: dict[Hashable, int] = {}
         self._silent: dict[Hashable, list[int]] = {}
         self._notes: dict[str, str] = {}
+        self._recalls = Recalls(self._recall, attachment.patience)
         self._began = time.time()
         self._warned = False
         self._ended = run is None
@@ -158,45 +161,56 @@ class Watch:
         It is recalled once a run for each role, and the same text is given at each further turn.
         """
         role = self._role(agent)
-        if self._resting(role):
-            return self._notes.get(role, "")
-        run = self.run
-        assert run is not None
-        with self.guard("recall"):
-            ask = self.attachment.memory.recall
-            found = self.attachment.patiently(
-                lambda: ask(run.query, role, run_id=run.id, budget=self.attachment.budget)
-            )  # fmt: skip
-            run.note_recall(found)
-            self._notes[role] = found.text
-        return self._noted(role)
+        if self._wants(role):
+            with self.guard("recall"):
+                self._recalls.wait(role)
+        return self._note(role)
 
     async def ahelp(self, agent: str) -> str:
-        """Await `help`."""
+        """Await `help`; agents that wait at the same time go on in the order in which they came."""
         role = self._role(agent)
-        if self._resting(role):
-            return self._notes.get(role, "")
-        run = self.run
+        wanted = [role] if self._wants(role) else []
+        if wanted or self._recalls.waiting():
+            with self.guard("recall"):
+                await self._recalls.arrive(wanted)
+        return self._note(role)
+
+    async def aprepare(self, agents: Iterable[str]) -> None:
+        """Recall for agents before any of them works, so that none of their turns waits.
+
+        What waits lets others pass, so this is what leaves the order of a team's work wholly alone.
+        """
+        roles = [r for r in dict.fromkeys(map(self._role, agents)) if self._wants(r)]
+        if roles:
+            with self.guard("recall"):
+                await self._recalls.arrive(roles)
+            if any(self._recalls.answer(role) is None for role in roles):
+                self.attachment.rest()
+
+    def _wants(self, role: str) -> bool:
+        """Tell whether the memory is still to be asked for a role, or has not answered."""
+        if self.attachment.budget == 0 or self._ended or role in self._notes:  # of no budget: the team is only watched
+            return False
+        return self._recalls.answer(role) is None and not self.attachment.resting()
+
+    def _recall(self, role: str) -> Recall:
+        run, attachment = self.run, self.attachment
         assert run is not None
-        with self.guard("recall"):
-            # Wholly in a thread: the part of a recall between two questions to the store takes its time, too.
-            ask = self.attachment.memory.recall
-            found = await self.attachment.apatiently(
-                lambda: ask(run.query, role, run_id=run.id, budget=self.attachment.budget)
-            )  # fmt: skip
-            run.note_recall(found)
-            self._notes[role] = found.text
-        return self._noted(role)
+        return attachment.memory.recall(run.query, role, run_id=run.id, budget=attachment.budget)
 
-    def _resting(self, role: str) -> bool:
-        silent = self.attachment.budget == 0  # the team is only watched
-        return silent or role in self._notes or self._ended or self.attachment.resting()
-
-    def _noted(self, role: str) -> str:
-        if role not in self._notes:  # the recall failed: nobody waits for it again in this run
-            self.attachment.rest()
-            self._notes[role] = ""
-        return self._notes[role]
+    def _note(self, role: str) -> str:
+        """Give the text for a role; from then on it counts as delivered."""
+        with self._lock:
+            if role not in self._notes and self._recalls.asked(role) and not self._ended:
+                self._notes[role] = ""
+                found = self._recalls.answer(role)
+                if found is None:  # the recall failed: nobody waits for it again in this run
+                    self.attachment.rest()
+                elif self.run is not None:
+                    with self.guard("recall"):
+                        self.run.note_recall(found)
+                        self._notes[role] = found.text
+            return self._notes.get(role, "")
 
     # --- what came of it ------------------------------------------------------------------------
 

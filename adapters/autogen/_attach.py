@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class TeamAttachment(Attachment):
         managers: Names of the managers, and who is in the team of each.
         scribes: The runs that are going on.
         asked: What the team was asked last.
+        starting: Done as soon as the run that was begun last has started; None before the first.
     """
 
     def __init__(self, team: Team | ChatAgent, memory: Memory, options: Mapping[str, Any]) -> None:
@@ -41,6 +43,7 @@ class TeamAttachment(Attachment):
         self.managers: dict[str, frozenset[str]] = {}
         self.scribes: dict[Watch, Scribe] = {}
         self.asked = ""
+        self.starting: asyncio.Future[None] | None = None
         self._holds: list[Hold] = []
         self._check_roles()
         for part in _all_of(team):
@@ -51,6 +54,11 @@ class TeamAttachment(Attachment):
                 name = part._group_chat_manager_name
                 within = frozenset(p.name for p in _all_of(part) if isinstance(p, ChatAgent))
                 self.managers[name] = self.managers.get(name, frozenset()) | within
+
+    def told(self) -> list[str]:
+        """Give the agents that can be told something."""
+        return [h.target.name for h in self._holds if isinstance(h.target, ChatAgent) and h.target.name in self.agents
+                and h.slot(self.inject) is not None]  # fmt: skip
 
     def detach(self) -> None:
         """Put the team back as it was; runs that wait are kept.  Doing it twice is harmless."""
@@ -96,7 +104,7 @@ def attach(
             message behind it.  An agent of your own that has neither a system message nor a chat model
             is given nothing, or with "user" a first message from "gmem".
         errors_fail: Whether a run that an exception ended counts as failed; else its outcome is unknown.
-        patience: Seconds that an agent waits for a recall, before it goes on without.
+        patience: Seconds that a run waits for the recalls of its agents, before it goes on without.
         spool: Folder in which runs wait while the store is away.
         utterances: Says what utterances a chat message is, each a `Said` or a plain tuple (agent, text,
             kind, reward, to); None for one message by who sent it.

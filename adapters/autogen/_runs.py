@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
@@ -36,7 +37,7 @@ def run_streamed(held: Hold, method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     async def run_stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        user = _task_of(held)
+        user = await _task_of(held)
         if user is None:
             async with aclosing(driven(method(*args, **_inner(held, kwargs)), nullcontext)) as stream:
                 async for item in stream:
@@ -58,7 +59,7 @@ def run_once(held: Hold, method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     async def run(*args: Any, **kwargs: Any) -> Any:
-        user = _task_of(held)
+        user = await _task_of(held)
         if user is None:
             return await method(*args, **_inner(held, kwargs))
         async with await _Run.begin(user, held.target, kwargs.get("task")) as run:
@@ -80,7 +81,30 @@ class _Run:
 
     @classmethod
     async def begin(cls, user: TeamAttachment, target: Any, task: Any) -> _Run:
-        """Begin to record a task; never raises."""
+        """Begin to record a task, and recall for all agents; raises nothing but that the waiting is cancelled."""
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        user.starting = started
+        run: _Run | None = None
+        try:
+            query, facts, more = await cls._read(user, target, task)
+            user.asked = query
+            run = cls(user, user.begin(query, user.agents, facts))
+            if more:  # what is said to a team that goes on is no task of its own
+                with run._watch.guard("recording a message"):
+                    for message in _messages(task):
+                        run._scribe.chat(message, message.source, ())
+            await run._watch.aprepare(user.told())
+            return run
+        except BaseException as error:
+            if run is not None:
+                await run.__aexit__(type(error), error, error.__traceback__)
+            raise
+        finally:
+            started.set_result(None)
+
+    @staticmethod
+    async def _read(user: TeamAttachment, target: Any, task: Any) -> tuple[str, dict[str, str], bool]:
+        """Read what the team is asked, what else is known of it, and whether it goes on with an earlier task."""
         query, facts, more = CONTINUED, {}, False
         try:
             query, more = _query(task), _goes_on(task)
@@ -89,13 +113,7 @@ class _Run:
                 facts = {"continues": user.last.id} if user.last is not None else {}
         except Exception as error:
             log.debug("gmem: the task of a team cannot be read", exc_info=error)
-        user.asked = query
-        run = cls(user, user.begin(query, user.agents, facts))
-        if more:  # what is said to a team that goes on is no task of its own
-            with run._watch.guard("recording a message"):
-                for message in _messages(task):
-                    run._scribe.chat(message, message.source, ())
-        return run
+        return query, facts, more
 
     @contextmanager
     def scope(self) -> Iterator[None]:
@@ -127,14 +145,22 @@ class _Run:
             self._user.scribes.pop(self._watch, None)
 
 
-def _task_of(held: Hold) -> TeamAttachment | None:
-    """Find whose task a run is; None if it takes place within another one, or is nobody's."""
-    user = held.root
-    if user is None or getattr(held.target, "_is_running", False) is True:
+async def _task_of(held: Hold) -> TeamAttachment | None:
+    """Find whose task a run is; None if it takes place within another one, or is nobody's.
+
+    A team can do one task at a time, so the run that came first must also be the first to begin.
+    """
+    user, loop = held.root, asyncio.get_running_loop()
+    if user is None or _inside(user):
         return None
+    while (other := user.starting) is not None and not other.done() and other.get_loop() is loop:
+        await asyncio.wait([other])
+    return None if getattr(held.target, "_is_running", False) is True else user
+
+
+def _inside(user: TeamAttachment) -> bool:
     watch = current.get()
-    within = watch is not None and not watch.ended and watch in user.scribes
-    return None if within else user
+    return watch is not None and not watch.ended and watch in user.scribes
 
 
 def _inner(held: Hold, kwargs: Mapping[str, Any]) -> dict[str, Any]:
