@@ -79,6 +79,11 @@ class Engine:
                 "opened; open it again"
             )
         vector = yield from either(lambda: embedder.query(text), lambda: embedder.aquery(text))
+        if recorded is not None and len(vector) != recorded.dimension:
+            raise EmbedderMismatch(
+                f"{embedder.name} gives vectors of length {len(vector)}, and {self.store.location} was made by another "
+                f"program meanwhile, with vectors of length {recorded.dimension}; open it again"
+            )
         return vector if vector.any() else None
 
     # --- learning -------------------------------------------------------------------------------
@@ -175,7 +180,7 @@ class Engine:
     def _record_embedder(self) -> None:
         """Write down the embedding model with the first task, or words only on purpose."""
         if self.store.embedder() is None:
-            self.store.set_embedder(self.embedder.model if self.embedder is not None else WORDS_ONLY)
+            self.store.set_embedder(self.embedder.model if self.embedder is not None else WORDS_ONLY, first=True)
 
     def _same(self, recording: Recording) -> Task:
         """Give the stored task of that id, if it is this very run; times do not count."""

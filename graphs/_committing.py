@@ -18,13 +18,13 @@ from gmem.graphs._cache import TeamCache
 from gmem.graphs._mirror import Mirror, read_model
 from gmem.graphs._rows import uid
 from gmem.graphs._sending import forgotten, numbered, slices
-from gmem.graphs._server import Run, Server
+from gmem.graphs._server import Row, Run, Server
 from gmem.graphs._staging import Staged
 from gmem.graphs._writing import carry_out
 from gmem.graphs.base import Batch
 from gmem.ids import digest
 
-__all__ = ["Committer"]
+__all__ = ["Committer", "take_turn"]
 
 GROUP = 100
 """Most calls that share one transaction."""
@@ -172,10 +172,7 @@ def _write(
 ) -> tuple[Staged, int, Before]:
     """Do the whole of a write transaction; returns what was written, its number, and how things stood before."""
     uids = {uid(team, "team"): team for team in mirrors}
-    rows = run(_cypher.LOCK, {"by": by, "ops": ops, "team_uids": sorted(uids)})
-    if not rows:
-        raise StoreCorrupt("the memory is gone from the server: somebody emptied the database; open it anew")
-    (locked,) = rows
+    locked = take_turn(run, by, ops, sorted(uids))
     heads = {team_uid: (seq, epoch) for team_uid, seq, epoch in locked["heads"]}
     before: Before = {team: heads.get(name, (None, None)) for name, team in uids.items()}
     for team, mirror in mirrors.items():
@@ -203,6 +200,18 @@ def _write(
                     "see `gmem doctor`"
                 )
     return staged, seq, before
+
+
+def take_turn(run: Run, by: str, ops: Sequence[str], team_uids: Sequence[str] = ()) -> Row:
+    """Begin a write: wait until no other writer is at it, and ask how things stand.
+
+    Raises:
+        StoreCorrupt: The store as a whole is gone.
+    """
+    rows = run(_cypher.LOCK, {"by": by, "ops": ops, "team_uids": team_uids})
+    if not rows:
+        raise StoreCorrupt("the memory is gone from the server: somebody emptied the database; open it anew")
+    return rows[0]
 
 
 def _apply(cache: TeamCache, staged: Staged, team: str) -> None:

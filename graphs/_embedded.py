@@ -114,10 +114,16 @@ class EmbeddedStore(CachedStore):
         batches = list(batches)
         return self._file.run(lambda tx: [carry_out(tx, batch) for batch in batches])
 
-    def set_embedder(self, model: Model | None, vectors: Iterable[tuple[str, str, NDArray[np.float32]]] = ()) -> None:
+    def set_embedder(
+        self,
+        model: Model | None,
+        vectors: Iterable[tuple[str, str, NDArray[np.float32]]] = (),
+        *,
+        first: bool = False,
+    ) -> None:
         check_model(model)
         given = list(vectors)  # before anything is locked: making them may read this or another store
-        self._file.run(lambda tx: replace_vectors(tx, model, given))
+        self._file.run(lambda tx: replace_vectors(tx, model, given, first))
 
     # --- reading ------------------------------------------------------------------------------
 

@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gmem.errors import StoreBusy
+from gmem.errors import StoreBusy, StoreCorrupt
 from gmem.graphs import _cypher, _rows, codec
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._carrying import OP, Record
+from gmem.graphs._committing import take_turn
 from gmem.graphs._mirror import Mirror
 from gmem.graphs._rows import uid
-from gmem.graphs._sending import numbered, slices
+from gmem.graphs._sending import named, numbered, slices
 from gmem.graphs._server import FORMAT, LOADING, Run, Server
 from gmem.graphs._staging import Staged
+from gmem.model import Model
 
 __all__ = ["fill", "pour_out"]
 
@@ -79,9 +81,9 @@ def _rest(cache: TeamCache) -> Iterator[Record]:
         yield "recall", team, event.id, codec.pack_recall(event)
 
 
-def fill(server: Server, records: Iterable[Record]) -> None:
-    """Write records to a memory that holds nothing but its embedding model; not to be opened until all are there."""
-    server.write(lambda run: run(_cypher.SET_FORMAT, {"format": LOADING}))
+def fill(server: Server, model: Model | None, records: Iterable[Record]) -> None:
+    """Write records to a memory that holds nothing; not to be opened until all are there."""
+    server.write(lambda run: _begin(run, model))
     seq, number, heavy = _position(server), 0, 0
     caches: dict[str, TeamCache] = {}
     staged = _empty(caches)
@@ -99,6 +101,11 @@ def fill(server: Server, records: Iterable[Record]) -> None:
     server.write(lambda run: run(_cypher.SET_FORMAT, {"format": FORMAT}))
 
 
+def _begin(run: Run, model: Model | None) -> None:
+    run(_cypher.SET_FORMAT, {"format": LOADING})
+    run(_cypher.SET_EMBEDDER, named(model))
+
+
 def _empty(caches: dict[str, TeamCache]) -> Staged:
     return Staged(lambda team: caches.setdefault(team, TeamCache(team)), None, set())
 
@@ -108,6 +115,11 @@ def _send(server: Server, staged: Staged, seq: int, number: int) -> int:
     by = secrets.token_hex(8)
 
     def work(run: Run) -> None:
+        at = take_turn(run, by, [])["seq"]
+        if at == seq:
+            return  # all of it is there already: it is done again where no answer to its commit came
+        if at != seq - 1:
+            raise StoreCorrupt(f"{server.address.location} was written to while it was filled; empty it and copy again")
         for lists in slices(staged, seq, number):
             run(_cypher.PUT, {**lists, "seq": seq, "number": after, "by": by})
 

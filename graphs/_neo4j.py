@@ -16,16 +16,16 @@ from gmem.graphs import _cypher, _forks, _rows
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._cached import CachedStore
 from gmem.graphs._carrying import Record
-from gmem.graphs._committing import Committer
+from gmem.graphs._committing import Committer, take_turn
 from gmem.graphs._filling import fill, pour_out
 from gmem.graphs._inspecting import inspect
 from gmem.graphs._mirror import Mirror, read_model
 from gmem.graphs._rows import uid
-from gmem.graphs._sending import SLICE
+from gmem.graphs._sending import SLICE, named, nothing
 from gmem.graphs._server import Run, Server, parse
 from gmem.graphs._writing import check_model, check_vector
 from gmem.graphs.base import Batch
-from gmem.ids import digest
+from gmem.ids import digest, new_id
 from gmem.model import Interaction, Model, Task
 
 __all__ = ["Neo4jStore"]
@@ -114,13 +114,20 @@ class Neo4jStore(CachedStore):
             checks.name(batch.op_id, "the op id")
         return self._committer.write(batches)
 
-    def set_embedder(self, model: Model | None, vectors: Iterable[tuple[str, str, NDArray[np.float32]]] = ()) -> None:
+    def set_embedder(
+        self,
+        model: Model | None,
+        vectors: Iterable[tuple[str, str, NDArray[np.float32]]] = (),
+        *,
+        first: bool = False,
+    ) -> None:
         check_model(model)
         rows = []
         for team, id, vector in vectors:  # before anything is locked: making them may read this very store
             check_vector(vector, model, f"the vector of task {id!r} of team {team!r}")
             rows.append((team, id, _rows.from_vector(vector)))
-        self._server.write(lambda run: _replace_vectors(run, model, rows))
+        op = digest("", new_id("embedder"))
+        self._server.write(lambda run: _replace_vectors(run, model, rows, op, first))
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -177,8 +184,7 @@ class Neo4jStore(CachedStore):
     def load(self, model: Model | None, records: Iterable[Record]) -> None:
         if self._server.read(lambda run: run(_cypher.POSITION, {}))[0]["seq"]:
             raise InvalidInput(f"{self.location} holds something already; only an empty memory is filled")
-        self.set_embedder(model)
-        fill(self._server, records)
+        fill(self._server, model, records)
 
     # --- keeping ------------------------------------------------------------------------------
 
@@ -220,11 +226,15 @@ def _encodable(ids: Sequence[str]) -> None:
             ) from None
 
 
-def _replace_vectors(run: Run, model: Model | None, vectors: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
-    run(_cypher.LOCK, {"by": "embedder", "ops": [], "team_uids": []})
+def _replace_vectors(
+    run: Run, model: Model | None, vectors: Sequence[tuple[str, str, dict[str, Any]]], op: str, first: bool
+) -> None:
+    locked = take_turn(run, op, [op])
+    if locked["done"] or (first and locked["embedder"] is not None):
+        return  # it is done again where no answer to its commit came, and others may have written since
     run(_cypher.DROP_VECTORS, {})
-    name, dimension = (model.name, model.dimension) if model is not None else (None, None)
-    (row,) = run(_cypher.SET_EMBEDDER, {"name": name, "dimension": dimension})
+    (row,) = run(_cypher.SET_EMBEDDER, named(model))
+    run(_cypher.PUT, {**nothing(), "ops": [op], "seq": row["seq"], "number": locked["number"], "by": op})
     for start in range(0, len(vectors), SLICE):
         part = vectors[start : start + SLICE]
         rows = [

@@ -8,8 +8,9 @@ from typing import Any
 from gmem.graphs import _cypher, _rows, codec
 from gmem.graphs._rows import uid
 from gmem.graphs._staging import Key, Staged
+from gmem.model import Model
 
-__all__ = ["SLICE", "forgotten", "numbered", "slices"]
+__all__ = ["SLICE", "forgotten", "named", "nothing", "numbered", "slices"]
 
 SLICE = 500
 """Most rows of one list in one statement."""
@@ -22,6 +23,16 @@ LISTS = (
 Rows = list[dict[str, Any]]
 Puts = Mapping[str, Sequence[tuple[str, str, bytes]]]
 """Team, id and body of each record that is written, by kind."""
+
+
+def nothing() -> dict[str, list[Any]]:
+    """Give the lists of a write that writes nothing."""
+    return {name: [] for name in LISTS}
+
+
+def named(model: Model | None) -> dict[str, Any]:
+    """Give an embedding model as `_cypher.SET_EMBEDDER` takes it."""
+    return {"name": None, "dimension": None} if model is None else {"name": model.name, "dimension": model.dimension}
 
 
 def numbered(staged: Staged) -> list[Key]:
@@ -78,13 +89,13 @@ def slices(staged: Staged, seq: int, number: int) -> Iterator[dict[str, list[Any
         {"uid": uid(team, "team"), "team": team, "forgets": gone} for team, gone in sorted(staged.teams.items())
     ]
     lists["ops"] = sorted(staged.ops)
-    part: dict[str, list[Any]] = {name: [] for name in LISTS}
+    part = nothing()
     for name in LISTS:
         size = TRACES if name == "traces" else SLICE
         for start in range(0, len(lists[name]), size):
             if part[name]:  # this list goes on, so what was collected is sent first
                 yield part
-                part = {other: [] for other in LISTS}
+                part = nothing()
             part[name] = lists[name][start : start + size]
     yield part
 

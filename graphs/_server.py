@@ -32,7 +32,7 @@ from gmem.errors import (
 )
 from gmem.graphs import _cypher
 
-__all__ = ["FORMAT", "LOADING", "Address", "Run", "Server", "parse"]
+__all__ = ["FORMAT", "LOADING", "Address", "Row", "Run", "Server", "parse"]
 
 FORMAT = 1
 """Of what is stored; a newer one is not opened."""

@@ -78,7 +78,7 @@ class Staged:
         return self.values[key] is not None if key in self.values else self.stored(key)
 
     def get(self, kind: str, team: str, id: str) -> bytes | None:
-        """Read an insight or a ledger entry as things stand."""
+        """Read an insight, evidence or a ledger entry as things stand."""
         key = (kind, team, id)
         if key in self.values:
             return self.values[key]
@@ -87,6 +87,9 @@ class Staged:
             return codec.pack_insight(cache.insights[id])
         if kind == "recall" and id in cache.recalls:
             return codec.pack_recall(cache.recalls[id])
+        if kind == "evidence" and cache.insight.has_edge(*codec.ends(id)):
+            (said,) = cache.evidence(*codec.ends(id))
+            return codec.pack_evidence(said)
         return None
 
     def ids(self, kind: str, team: str) -> list[str]:

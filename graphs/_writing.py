@@ -20,7 +20,7 @@ from gmem.graphs._cache import OUTCOMES
 from gmem.graphs._transaction import Transaction
 from gmem.graphs.base import Batch
 from gmem.ids import digest, new_id
-from gmem.model import Insight, Model, RecallEvent, Task
+from gmem.model import Evidence, Insight, Model, RecallEvent, Task
 
 __all__ = ["Records", "carry_out", "check_model", "check_vector", "read_model", "replace_vectors"]
 
@@ -52,7 +52,7 @@ def carry_out(tx: Records, batch: Batch) -> bool:
 
     Raises:
         InvalidInput: Something in it cannot be stored; the transaction must be undone.
-        WriteConflict: An insight was changed since it was read; likewise.
+        WriteConflict: An insight, or what is said about it, was changed since it was read; likewise.
     """
     checks.name(batch.team, "the team")
     checks.name(batch.op_id, "the op id")
@@ -60,6 +60,7 @@ def carry_out(tx: Records, batch: Batch) -> bool:
     if not tx.begin(digest(batch.team, batch.op_id), forgets=forgets):
         return False
     try:
+        _check_seen(tx, batch)
         _put_nodes(tx, batch)
         _put_edges(tx, batch)
         _forget_evidence(tx, batch.team, set(batch.forget_evidence))
@@ -74,6 +75,20 @@ def carry_out(tx: Records, batch: Batch) -> bool:
     except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
         raise InvalidInput(f"write {batch.op_id!r} holds what cannot be stored: {error}") from error
     return True
+
+
+def _check_seen(tx: Records, batch: Batch) -> None:
+    """Check that the evidence about some insights is what the writer of a batch had read."""
+    stored: dict[str, list[Evidence]] = {insight: [] for insight in batch.seen}
+    for name in tx.ids("evidence", batch.team) if stored else ():
+        ends = codec.ends(name)
+        if ends[1] in stored and (body := tx.get("evidence", batch.team, name)) is not None:
+            stored[ends[1]].append(codec.unpack_evidence(ends, body))
+    for insight, seen in batch.seen.items():
+        if set(stored[insight]) != set(seen):
+            raise WriteConflict(
+                f"what is said about insight {insight!r} was changed since it was read; read it again and repeat"
+            )
 
 
 def _put_nodes(tx: Records, batch: Batch) -> None:
@@ -217,9 +232,11 @@ def _forget(tx: Records, team: str, tasks: set[str], insights: set[str]) -> None
 
 
 def replace_vectors(
-    tx: Transaction, model: Model | None, vectors: Iterable[tuple[str, str, NDArray[np.float32]]]
+    tx: Transaction, model: Model | None, vectors: Iterable[tuple[str, str, NDArray[np.float32]]], first: bool
 ) -> None:
     """Record an embedding model, remove every vector of the old one, and put those given in their place."""
+    if first and read_model(tx.meta("embedder")) is not None:
+        return
     tx.begin(new_id("embedder"), forgets=True)  # caches hold the old vectors: they must be built anew
     tx.set_meta("embedder", f"{model.dimension} {model.name}" if model else "")
     tx.delete_all("vector")

@@ -62,6 +62,8 @@ class Batch:
         forget_insights: Ids of insights to remove with all that hangs on them; likewise.
         forget_evidence: Ids of tasks that no longer say anything about any insight: their evidence is
             removed, that of this batch included, and nothing else; likewise.
+        seen: All evidence about an insight as it was read, by insight id; where it is not so any more, the
+            write is refused as a conflict.  Whoever removes an insight, or moves its evidence, says so here.
     """
 
     team: str
@@ -77,6 +79,7 @@ class Batch:
     forget_tasks: Sequence[str] = ()
     forget_insights: Sequence[str] = ()
     forget_evidence: Sequence[str] = ()
+    seen: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +189,17 @@ class GraphStore(ABC):
         """
 
     @abstractmethod
-    def set_embedder(self, model: Model | None, vectors: Iterable[tuple[str, str, FloatArray]] = ()) -> None:
+    def set_embedder(
+        self, model: Model | None, vectors: Iterable[tuple[str, str, FloatArray]] = (), *, first: bool = False
+    ) -> None:
         """Record the embedding model, and replace every vector by those given.
 
         Args:
             model: The model; None for words only.
             vectors: (team, task id, vector) of every task that has one under the new model; read to its
                 end before anything is changed, so it may be made from this very store.
+            first: Whether to do nothing where a model is recorded, by whomever, so that of several programs
+                that meet an empty memory one chooses and none removes the vectors of another.
 
         Raises:
             InvalidInput: A task is not there, or a vector does not fit; nothing was changed.

@@ -43,12 +43,13 @@ def consolidate(store: GraphStore, team: str, gates: Gates = USUAL) -> tuple[str
     """
     insights = {i.id: i for i in store.insights(team)}
     merged = duplicates([i for i in insights.values() if i.state in ("candidate", "active")])
-    evidence: list[Evidence] = []
+    seen = {i.id: store.evidence(team, insight_id=i.id) for pair in merged for i in pair}
+    moved: dict[tuple[str, str], Evidence] = {}
     for kept, gone in merged:
-        mine = {e.task_id for e in store.evidence(team, insight_id=kept.id)}
-        evidence += [
-            replace(e, insight_id=kept.id) for e in store.evidence(team, insight_id=gone.id) if e.task_id not in mine
-        ]
+        mine = {e.task_id for e in seen[kept.id]}
+        for e in seen[gone.id]:
+            if e.task_id not in mine:
+                moved.setdefault((e.task_id, kept.id), replace(e, insight_id=kept.id))
     away = {gone.id for _, gone in merged}
     changed: list[Insight] = []
     for insight in insights.values():
@@ -57,9 +58,12 @@ def consolidate(store: GraphStore, team: str, gates: Gates = USUAL) -> tuple[str
             changed.append(replace(insight, state=state, version=insight.version + 1))
     if not (away or changed):
         return ()
-    op = "consolidate " + ids.new_id("o")
+    batch = Batch(
+        team, "consolidate " + ids.new_id("o"), insights=changed, evidence=list(moved.values()),
+        forget_insights=sorted(away), seen=seen,
+    )  # fmt: skip
     try:
-        store.write([Batch(team, op, insights=changed, evidence=evidence, forget_insights=sorted(away))])
+        store.write([batch])
     except (WriteConflict, InvalidInput):
         return ()  # another process is at it, or has forgotten a task; the next round sees what is left
     return (*sorted(away), *sorted(i.id for i in changed))
@@ -103,18 +107,22 @@ def _plan(store: GraphStore, team: str, task: str, agent: str, source: str, ever
     gone = {t.id for t in found}
     away: list[str] = []
     rebuild: list[Insight] = []
+    seen: dict[str, list[Evidence]] = {}
     for insight in store.insights(team):
         evidence = store.evidence(team, insight_id=insight.id)
         left = [e for e in evidence if e.task_id not in gone]
         lost = len(left) < len(evidence)
-        if everything or (lost and not _stands(insight, left)) or _worded_by(insight, gone):
+        if everything or _worded_by(insight, gone):
             away.append(insight.id)
+        elif lost and not _stands(insight, left):
+            away.append(insight.id)
+            seen[insight.id] = evidence  # somebody may be about to support it
         elif lost:
             taught = tuple(pair for pair in insight.taught_by if not gone & set(pair))
             rebuild.append(replace(insight, state="rebuild", taught_by=taught, version=insight.version + 1))
     batch = Batch(
         team, "forget " + ids.new_id("o"), insights=rebuild,
-        forget_tasks=sorted(gone), forget_insights=away,
+        forget_tasks=sorted(gone), forget_insights=away, seen=seen,
     )  # fmt: skip
     receipt = Receipt(tuple(sorted(gone)), tuple(away), tuple(i.id for i in rebuild), sum(t.length for t in found))
     return batch, receipt

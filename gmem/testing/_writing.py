@@ -278,6 +278,21 @@ class WritingTests(Suite):
             store.write([Batch("team", "op", vectors={"a": example_vector()})])
         assert store.vectors("team", ["a"]) == {}
 
+    def test_what_is_said_of_an_insight_may_be_asked_to_be_as_it_was_read(self, store: GraphStore) -> None:
+        teach(store, ["a", "b"])
+        store.write([Batch("team", "new", insights=[example_insight("i")], evidence=[Evidence("a", "i", True, True)])])
+        for number, said in enumerate((Evidence("b", "i", True, True), Evidence("a", "i", False, True))):
+            seen = {"i": store.evidence("team", insight_id="i")}
+            store.write([Batch("team", f"meanwhile {number}", evidence=[said])])
+            before = read_everything(store)
+            with pytest.raises(WriteConflict, match="'i'"):
+                store.write([Batch("team", "merge", tasks=[example_task("c")], forget_insights=["i"], seen=seen)])
+            assert read_everything(store) == before
+        seen = {"i": store.evidence("team", insight_id="i")[::-1], "nobody": []}
+        assert store.write([Batch("team", "merge", forget_insights=["i"], seen=seen)]) == [True]
+        assert store.evidence("team") == []
+        assert store.write([Batch("team", "merge", forget_insights=["i"], seen=seen)]) == [False]
+
     def test_the_embedder_is_recorded_and_replaced(self, store: GraphStore, again: Callable[[], GraphStore]) -> None:
         assert store.embedder() is None
         teach(store, ["a", "b"], vectors=True)
@@ -295,6 +310,14 @@ class WritingTests(Suite):
         assert opened.embedder() is None
         assert opened.vectors("team", ["a", "b"]) == {}
         assert not opened.candidates("team", {"boil": 1}, None).has_dense
+
+    def test_an_embedder_that_was_recorded_first_stays(self, store: GraphStore) -> None:
+        store.set_embedder(EXAMPLE_MODEL, first=True)
+        store.write([example_batch("a", vector=1)])
+        for late in (EXAMPLE_MODEL, Model("small", 4), None):
+            store.set_embedder(late, first=True)
+            assert store.embedder() == EXAMPLE_MODEL
+            assert list(store.vectors("team", ["a"])) == ["a"]
 
     def test_a_refused_embedder_changes_nothing(self, store: GraphStore) -> None:
         teach(store, ["a", "b"], vectors=True)
