@@ -8,15 +8,16 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from gmem import checks
 from gmem.adapters._patches import Patches
 from gmem.adapters._said import Utterances
 from gmem.adapters._texts import storable
+from gmem.adapters._threads import begun, over
 from gmem.adapters._verdict import Judge
 from gmem.adapters._watch import Watch, current
 from gmem.errors import InvalidInput
@@ -27,7 +28,6 @@ from gmem.spool import Spool
 __all__ = ["Attachment", "Inject"]
 
 log = logging.getLogger("gmem")
-T = TypeVar("T")
 Inject = Literal["system", "user"]
 """Where recalled text goes: to the end of the system message, or into a user message of its own."""
 REST = 30.0
@@ -48,7 +48,8 @@ class Attachment:
         budget: Largest price of what one role is given, in tokens; 0 to watch the team without helping it.
         inject: Where recalled text goes.
         errors_fail: Whether a run that an exception ended counts as failed; else its outcome is unknown.
-        patience: Seconds that a team waits for a recall, before it goes on without.
+        patience: Seconds that a team waits for the memory, for a recall and at its end to be stored, before
+            it goes on without; a run that is not stored by then waits in the spool.
         spool: Folder in which runs wait while the store is away.
         utterances: Says what utterances a message of the team is, one building on the other, each a
             `Said` or a plain tuple (agent, text, kind, reward, to); None for what the adapter makes of it.
@@ -85,9 +86,9 @@ class Attachment:
         self.patches = Patches()
         self.attached = True
         self._paused: OrderedDict[Hashable, Watch] = OrderedDict()
-        self._pending: set[asyncio.Future[Any]] = set()
         self._last: Task | None = None
         self._rest_until = 0.0
+        self._hangs_until = 0.0
         self._lock = threading.Lock()
         self._flush_aside()
 
@@ -127,13 +128,10 @@ class Attachment:
         """The last run that was stored, with the id that `memory.feedback` wants; None before the first."""
         return self._last
 
-    def settled(self, stored: Task | None) -> None:
-        """Note that a run was stored (None: it waits in the spool), and store those that waited."""
-        if stored is None:
-            self.rest()
-            return
+    def settled(self, stored: Task) -> None:
+        """Note that a run was stored, and store those that waited."""
         self._last = stored
-        self._rest_until = 0.0
+        self._rest_until = self._hangs_until = 0.0
         self.flush()
 
     def flush(self) -> int:
@@ -149,13 +147,12 @@ class Attachment:
             return 0
 
     def _flush_aside(self) -> None:
-        """Store the runs that wait; in a thread if an event loop runs here, which must go on."""
+        """Store the runs that wait; nobody waits for it long, and an event loop not at all."""
+        work = begun(self.flush, "gmem-flush")
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            self.flush()
-        else:
-            threading.Thread(target=self.flush, name="gmem-flush", daemon=True).start()
+            over(work, self.patience)
 
     # --- a memory that is away ------------------------------------------------------------------
 
@@ -167,12 +164,14 @@ class Attachment:
         """Tell whether the memory is left alone for now."""
         return time.monotonic() < self._rest_until
 
-    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something to its end, even if the waiting is cancelled."""
-        task = asyncio.ensure_future(work)
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
-        return await asyncio.shield(task)
+    def hung(self) -> None:
+        """Leave the memory alone for a while, as it does not even say that it fails: nobody else is to wait."""
+        self.rest()
+        self._hangs_until = self._rest_until
+
+    def hangs(self) -> bool:
+        """Tell whether a run is not even to be tried to be stored for now."""
+        return time.monotonic() < self._hangs_until
 
     # --- interrupted runs -----------------------------------------------------------------------
 

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gmem.adapters._recalls import Recalls
 from gmem.adapters._said import Said
+from gmem.adapters._storing import SPOOLING, Storing
 from gmem.adapters._texts import named, storable
+from gmem.adapters._threads import awaited, begun, within
 from gmem.adapters._verdict import Verdict, verdict
-from gmem.model import Kind, Task
+from gmem.model import Kind
 from gmem.recall import Recall
 from gmem.trace import Run
 
@@ -235,21 +237,20 @@ class Watch:
 
     async def afinish(self, status: Status, result: object = None, error: BaseException | str | None = None) -> None:
         """Await `finish`; if the waiting is cancelled, the run is stored all the same."""
-        import asyncio
-
         if self._end():
             try:
                 with self.guard("judging the run"):
                     said = self._judged(status, result)
                     self._decide(status, await said if isawaitable(said) else said, error)
             finally:
-                await self.attachment.shielded(asyncio.to_thread(self._store))
+                await awaited(begun(self._store, "gmem-end", daemon=False))  # it ends in time by itself
 
     def pause(self) -> None:
         """Put the run aside as it stands: kept on disk, and open for more if it is resumed."""
         if self.run is not None and not self._ended:
             with self.guard("putting the run aside"):
-                self.attachment.spool.keep(self.run.recording(), unfinished=True)
+                recording = self.run.recording()
+                within(SPOOLING, lambda: self.attachment.spool.keep(recording, unfinished=True), "gmem-spool")
 
     # --- inner workings -------------------------------------------------------------------------
 
@@ -275,26 +276,11 @@ class Watch:
         v = verdict(said)
         self.run.judge(v.outcome, score=v.score, reason=v.reason, feedback=v.feedback)
 
-    def _store(self) -> Task | None:
-        run, spool = self.run, self.attachment.spool
-        assert run is not None
-        stored: Task | None = None
+    def _store(self) -> None:
+        assert self.run is not None
         with self.guard("storing the run"):
-            try:
-                stored = run.close()
-            except BaseException as error:
-                log.debug("gmem: run %s could not be stored", run.id, exc_info=error)
-                spool.keep(run.recording())
-                self._warn(
-                    f"the run could not be stored ({_told(error)}); it waits in {spool.folder} and is stored "
-                    "and learned from when the store is back"
-                )
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                spool.drop(run.id)
-        self.attachment.settled(stored)
-        return stored
+            if told := Storing(self.attachment, self.run).store():
+                self._warn(told)
 
     @contextmanager
     def _recording(self, key: Hashable) -> Iterator[Run | None]:

@@ -88,17 +88,23 @@ class Engine:
 
     # --- learning -------------------------------------------------------------------------------
 
-    def finish(self, recording: Recording) -> Flow[Task]:
-        """Store a run that has ended, and learn from it if its outcome is verified."""
+    def finish(self, recording: Recording, written: Callable[[], None] = lambda: None) -> Flow[Task]:
+        """Store a run that has ended, and learn from it if its outcome is verified.
+
+        Args:
+            recording: The run.
+            written: Called as soon as the store has the run, before a model writes lessons from it.
+        """
         interaction = Interaction(recording.task.id, recording.utterances)
         task = condensed(recording.task, interaction)
         vector = yield from self._vector(task)
         verified = task.outcome != "unknown"
         at_once = verified and not self._scholar.distiller.external
-        written = yield from self._study_and_write(
+        new = yield from self._study_and_write(
             task, interaction, vector, f"task {task.id}", recording=recording, distil=at_once
         )
-        if not written:
+        written()
+        if not new:
             stored: Task = yield from call(self._same, recording)
             return stored
         if verified and not at_once:

@@ -57,6 +57,7 @@ class Spool:
         self._own = self.folder / ids.new_id("p")
         self._lock: FileLock | None = None
         self._mutex = threading.Lock()
+        self._flushing = threading.Lock()
         self._unsaved: dict[str, str] = {}
         self._open: set[Path] = set()
 
@@ -93,23 +94,17 @@ class Spool:
     def flush(self) -> int:
         """Store every run that waits, of this process and of those that are gone; gives their number.
 
+        While one thread is at it, others are given 0 at once; runs can be kept and dropped meanwhile.
+
         Raises:
             GmemError: The store cannot take them yet; they go on waiting.
         """
-        done = 0
-        with self._mutex:
-            for id, text in list(self._unsaved.items()):
-                if self._path(id) in self._open:
-                    continue
-                if _store(self._memory, text):
-                    done += 1
-                del self._unsaved[id]
-            for path in sorted(self._own.glob("*" + SUFFIX)) if self._own.is_dir() else ():
-                if path not in self._open:
-                    done += self._take(path)
-            for folder in self._abandoned():
-                done += sum(self._take(path) for path in sorted(folder.glob("*" + SUFFIX)))
-        return done
+        if not self._flushing.acquire(blocking=False):
+            return 0
+        try:
+            return self._flush()
+        finally:
+            self._flushing.release()
 
     def close(self) -> None:
         """Give up the folder of this process; what still waits in it is for the next process."""
@@ -118,6 +113,23 @@ class Spool:
                 self._lock.release()
                 self._lock = None
             _tidy(self._own)
+
+    def _flush(self) -> int:
+        # The mutex is not held while the store is asked: it may take its time, and runs end meanwhile.
+        done = 0
+        with self._mutex:
+            unsaved = [(id, text) for id, text in self._unsaved.items() if self._path(id) not in self._open]
+        for id, text in unsaved:
+            done += _store(self._memory, text)
+            with self._mutex:
+                if self._unsaved.get(id) is text:
+                    del self._unsaved[id]
+        for path in sorted(self._own.glob("*" + SUFFIX)) if self._own.is_dir() else ():
+            if path not in self._open:
+                done += self._take(path)
+        for folder in self._abandoned():
+            done += sum(self._take(path) for path in sorted(folder.glob("*" + SUFFIX)))
+        return done
 
     def _path(self, run_id: str) -> Path:
         return self._own / (ids.digest(run_id)[:32] + SUFFIX)  # an id may hold what a file name may not
@@ -145,7 +157,10 @@ class Spool:
         if _store(self._memory, text):
             path.unlink(missing_ok=True)
             return 1
-        path.replace(path.with_name(path.name + REFUSED))
+        try:
+            path.replace(path.with_name(path.name + REFUSED))
+        except FileNotFoundError:
+            return 0  # stored by whoever had kept it, and dropped
         log.warning("gmem: the run in %s%s can never be stored (see above); look at it, then delete it", path, REFUSED)
         return 0
 
@@ -187,7 +202,9 @@ def _store(memory: Memory, text: str) -> bool:
     try:
         found = json.loads(text)
         events = [_event(e) for e in found.pop("recalls", [])]
-        replay(memory, jsonl.trace(found, "the spool"), recalls=events).close()
+        task = replay(memory, jsonl.trace(found, "the spool"), recalls=events).close()
+        if task.outcome != "unknown" and not task.learned:
+            memory.learn()  # it was stored, and the process that asked a model for its lessons is gone
     except (InvalidInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, GmemError) and not isinstance(error, InvalidInput):
             raise  # some errors of a store are a ValueError as well

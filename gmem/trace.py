@@ -62,7 +62,7 @@ class Run:
         query: str,
         *,
         team: str,
-        finish: Callable[[Recording], Flow[Task]],
+        finish: Callable[[Recording, Callable[[], None]], Flow[Task]],
         recaller: Callable[..., Flow[Recall]],
         context: str = "",
         agents: Mapping[str, str] | None = None,
@@ -89,6 +89,7 @@ class Run:
         self._draft = _Draft()
         self._decided = False
         self._closed = False
+        self._written = False
         self._result: Task | None = None
 
     # --- what the team did ----------------------------------------------------------------------
@@ -299,6 +300,11 @@ class Run:
         """The task as it was stored; None while the run is open."""
         return self._result
 
+    @property
+    def written(self) -> bool:
+        """Whether the store has the run already; a model may still be writing lessons from it."""
+        return self._written
+
     def close(self) -> Task:
         """End the run and store it; leaving the `with` block does the same."""
         return run(self._close())
@@ -396,6 +402,9 @@ class Run:
                 agent, act, answer, kinds=kinds, answerer=answerer, reward=reward, inspired_by=inspired_by
             )
 
+    def _note_written(self) -> None:
+        self._written = True
+
     def _close(self) -> Flow[Task]:
         with self._transcript.lock:
             if self._closed:
@@ -403,7 +412,7 @@ class Run:
             self._closed = True
             recording = self.recording()
         try:
-            self._result = yield from self._finish(recording)
+            self._result = yield from self._finish(recording, self._note_written)
         except BaseException:
             self._closed = False  # it is not stored, so the caller may try again
             raise

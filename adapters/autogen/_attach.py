@@ -104,7 +104,8 @@ def attach(
             message behind it.  An agent of your own that has neither a system message nor a chat model
             is given nothing, or with "user" a first message from "gmem".
         errors_fail: Whether a run that an exception ended counts as failed; else its outcome is unknown.
-        patience: Seconds that a run waits for the recalls of its agents, before it goes on without.
+        patience: Seconds that a run waits for the memory, for the recalls of its agents and at its end to be
+            stored, before it goes on without; a run that is not stored by then is stored later.
         spool: Folder in which runs wait while the store is away.
         utterances: Says what utterances a chat message is, each a `Said` or a plain tuple (agent, text,
             kind, reward, to); None for one message by who sent it.

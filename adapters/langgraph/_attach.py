@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
@@ -18,6 +17,7 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command
 
 from gmem.adapters._attachment import Attachment, Inject
+from gmem.adapters._threads import awaited, begun
 from gmem.adapters._verdict import Judge
 from gmem.adapters._watch import Status, Watch, current
 from gmem.adapters.langgraph import _models
@@ -232,7 +232,8 @@ def attach(
             for, is found out: the messages of the update, or else its values.
         query: What the team is asked, from what it is called with; found out by default.
         errors_fail: Whether a run that an exception ended counts as failed; else its outcome is unknown.
-        patience: Seconds that the team waits for a recall, before it goes on without.
+        patience: Seconds that the team waits for the memory, for a recall and at its end to be stored, before
+            it goes on without; a run that is not stored by then is stored later.
         spool: Folder in which runs wait while the store is away.
 
     Returns:
@@ -354,6 +355,6 @@ async def _aleave(
 ) -> None:
     status, thread = _status(seen, error), _thread(_full(app, config))
     if status == "interrupted" and thread is not None:
-        await team.shielded(asyncio.to_thread(team.pause, thread, seen.watch))
+        await awaited(begun(lambda: team.pause(thread, seen.watch), "gmem-pause", daemon=False))
     else:
         await seen.watch.afinish(status, seen.result, error if status == "failed" else None)

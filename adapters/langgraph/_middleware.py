@@ -54,7 +54,7 @@ class GMemMiddleware(AgentMiddleware[_State, Any, Any]):
         roles: Role of the agent, by its name.
         budget: Largest price of what it is given, in tokens.
         inject: Where recalled text goes.
-        patience: Seconds that the agent waits for a recall.
+        patience: Seconds that the agent waits for the memory, for a recall and at its end to be stored.
         spool: Folder in which runs wait while the store is away.
     """
 

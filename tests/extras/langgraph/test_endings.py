@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,9 @@ def broken(*args: Any, **kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
-@pytest.mark.parametrize("trouble", ["write", "recall", "hung recall", "judge", "utterances", "query", "task"])
+@pytest.mark.parametrize(
+    "trouble", ["write", "hung write", "recall", "hung recall", "judge", "utterances", "query", "task"]
+)
 def test_whatever_fails_the_team_gives_the_same(
     words: Memory, how: str, trouble: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -212,6 +215,10 @@ def test_whatever_fails_the_team_gives_the_same(
     seed.invoke(ask("boil water"))
     if trouble == "write":
         monkeypatch.setattr(type(words.store), "write", broken)
+    elif trouble == "hung write":
+        write, free = type(words.store).write, threading.Event()
+        monkeypatch.setattr(type(words.store), "write", lambda *args: write(*args) if free.wait(60) else None)
+        options["patience"] = 2.0  # the recall gets through
     elif trouble == "recall":
         monkeypatch.setattr(words, "recall", broken)
     elif trouble == "hung recall":
@@ -225,6 +232,14 @@ def test_whatever_fails_the_team_gives_the_same(
     got = app.invoke(ask("boil water")) if how == "sync" else asyncio.run(app.ainvoke(ask("boil water")))
     assert plain(got) == expected
     assert len(warned(caplog)) == 1, warned(caplog)
+    if trouble == "hung write":
+        free.set()
+        for _ in range(600):
+            if len(words.tasks(outcome="resolved")) == 2 and not len(attachment(app).spool):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("it was never stored")
     if trouble == "write":
         assert len(attachment(app).spool) == 1
         monkeypatch.undo()
