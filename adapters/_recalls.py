@@ -22,11 +22,11 @@ class Recalls:
     nothing is left to be waited for.
 
     Args:
-        ask: Recalls for a role; it may block, and is called in a thread.
+        ask: Recalls for some roles; it may block, and is called in a thread.
         patience: Seconds after which a recall is not waited for any more.
     """
 
-    def __init__(self, ask: Callable[[str], Recall], patience: float) -> None:
+    def __init__(self, ask: Callable[[Sequence[str]], Mapping[str, Recall]], patience: float) -> None:
         self._ask = ask
         self._patience = patience
         self._asked: dict[str, Future[Recall]] = {}
@@ -40,9 +40,7 @@ class Recalls:
     def answer(self, role: str) -> Recall | None:
         """Give what was recalled for a role; None as long as it is not there, and if the recall failed."""
         found = self._asked.get(role)
-        if found is None or not found.done() or found.cancelled() or found.exception() is not None:
-            return None
-        return found.result()
+        return found.result() if found is not None and found.done() and found.exception() is None else None
 
     def wait(self, role: str) -> None:
         """Wait for the recall for a role, which begins if it has not.
@@ -66,7 +64,7 @@ class Recalls:
         """Wait for the recalls for some roles, and for those that others wait for on this event loop.
 
         Args:
-            roles: What has not begun does so, one after the other in one thread; none to wait for others only.
+            roles: What has not begun does so, in one thread; none to wait for others only.
 
         Raises:
             TimeoutError: One of these roles takes too long.
@@ -79,8 +77,6 @@ class Recalls:
         await line.stand(asked, self._patience)
         for one in asked:
             if not one.done():
-                for left in asked:
-                    left.cancel()  # what has not begun is not begun any more
                 raise self._late()
             one.result()
 
@@ -96,19 +92,15 @@ class Recalls:
             threading.Thread(target=self._work, args=(fresh,), name="gmem-recall", daemon=True).start()
 
     def _work(self, fresh: Mapping[str, Future[Recall]]) -> None:
-        trouble: BaseException | None = None
-        for role, asked in fresh.items():
-            if not asked.set_running_or_notify_cancel():
-                continue
-            try:
-                if trouble is None:
-                    found = self._ask(role)
-            except BaseException as error:
-                trouble = error
-            if trouble is None:
-                asked.set_result(found)
-            else:  # a memory that failed is not asked for the next role
-                asked.set_exception(trouble)
+        try:
+            answers = self._ask(tuple(fresh))
+            found = [answers[role] for role in fresh]
+        except BaseException as error:
+            for asked in fresh.values():
+                asked.set_exception(error)
+        else:
+            for asked, answer in zip(fresh.values(), found, strict=True):
+                asked.set_result(answer)
 
 
 class _Line:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import isawaitable, iscoroutine
@@ -195,10 +195,10 @@ class Watch:
             return False
         return self._recalls.answer(role) is None and not self.attachment.resting()
 
-    def _recall(self, role: str) -> Recall:
+    def _recall(self, roles: Sequence[str]) -> dict[str, Recall]:
         run, attachment = self.run, self.attachment
         assert run is not None
-        return attachment.memory.recall(run.query, role, run_id=run.id, budget=attachment.budget)
+        return attachment.memory.recall_each(run.query, roles, run_id=run.id, budget=attachment.budget)
 
     def _note(self, role: str) -> str:
         """Give the text for a role; from then on it counts as delivered."""

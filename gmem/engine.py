@@ -58,15 +58,24 @@ class Engine:
 
     def recall(self, query: str, role: str = "", *, run_id: str = "", **changes: Any) -> Flow[Recall]:
         """Find what helps with a query, for a role."""
+        found = yield from self.recall_each(query, [role], run_id=run_id, **changes)
+        return found[role]
+
+    def recall_each(
+        self, query: str, roles: Iterable[str], *, run_id: str = "", **changes: Any
+    ) -> Flow[dict[str, Recall]]:  # fmt: skip
+        """Find what helps with a query, for several roles; the graphs are walked once for all of them."""
         checks.text(query, "the query", checks.MAX_QUERY)
-        if role:
-            checks.name(role, "role")
+        roles = dict.fromkeys(roles)
+        for role in roles:
+            if role != "":
+                checks.name(role, "role")
         settings = _changed(self.settings, changes)
         vector = yield from self._embed(query)
         found = yield from call(
             traverse, self.store, self.team, query, terms(query), vector, settings, frozenset({run_id} - {""})
         )
-        return deliver(found, role, settings, ids.new_id("r"), group=run_id)
+        return {role: deliver(found, role, settings, ids.new_id("r"), group=run_id) for role in roles}
 
     def _embed(self, text: str) -> Flow[NDArray[np.float32] | None]:
         embedder = self.embedder

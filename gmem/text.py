@@ -79,7 +79,7 @@ def template(action: str) -> str:
 def shingles(text: str, size: int = 5) -> set[tuple[str, ...]]:
     """Give the runs of `size` words that occur in a text, to tell whether one text quotes another."""
     found = words(text)
-    return {tuple(found[i : i + size]) for i in range(len(found) - size + 1)}
+    return set(zip(*(found[i:] for i in range(size)), strict=False))
 
 
 def overlap(a: Iterable[str], b: Iterable[str]) -> float:

@@ -96,13 +96,13 @@ def test_a_recall_is_made_once_for_a_role(words: Memory, how: str, monkeypatch: 
     first = team.begin("make green tea")
     first.heard("a", "ann", "eighty degrees is enough")
     first.finish("completed")
-    recall, asked = words.recall, []
+    recall, asked = words.recall_each, []
 
     def counted(*args: Any, **kwargs: Any) -> Any:
-        asked.append(args[1])
+        asked.extend(args[1])
         return recall(*args, **kwargs)
 
-    monkeypatch.setattr(words, "recall", counted)
+    monkeypatch.setattr(words, "recall_each", counted)
     watch = team.begin("make black tea")
     for agent in ("ann", "bob", "ann"):
         note = watch.help(agent) if how == "sync" else asyncio.run(watch.ahelp(agent))
@@ -116,7 +116,7 @@ def test_a_recall_that_fails_holds_up_nobody(
     words: Memory, how: str, trouble: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     free = threading.Event()
-    monkeypatch.setattr(words, "recall", broken if trouble == "broken" else lambda *a, **k: free.wait(20))
+    monkeypatch.setattr(words, "recall_each", broken if trouble == "broken" else lambda *a, **k: free.wait(20))
     team = attached(words, patience=0.05)
     began = time.monotonic()
     for _ in range(2):  # and it is left alone for a while

@@ -7,6 +7,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,14 +24,14 @@ class Delayed:
 
     def __init__(self, memory: Memory, patch: pytest.MonkeyPatch, delays: dict[str, float]) -> None:
         self.asked: list[str] = []
-        recall = memory.recall
+        recall = memory.recall_each
 
-        def delayed(query: str, role: str = "", **settings: Any) -> Any:
-            self.asked.append(role)
-            time.sleep(delays.get(role, 0.0))
-            return recall(query, role, **settings)
+        def delayed(query: str, roles: Sequence[str], **settings: Any) -> Any:
+            self.asked.extend(roles)
+            time.sleep(max(delays.get(role, 0.0) for role in roles))
+            return recall(query, roles, **settings)
 
-        patch.setattr(memory, "recall", delayed)
+        patch.setattr(memory, "recall_each", delayed)
 
 
 async def work(watch: Watch | None, agents: list[str], hops: dict[str, list[int]]) -> list[str]:
@@ -111,8 +112,8 @@ def test_a_recall_that_hangs_holds_up_the_others_no_longer_than_it_is_waited_for
         return said
 
     free = threading.Event()
-    recall = words.recall
-    monkeypatch.setattr(words, "recall", lambda q, role, **o: free.wait(20) if role == AGENTS[0] else recall(q, role))
+    recall = words.recall_each
+    monkeypatch.setattr(words, "recall_each", lambda q, r, **o: free.wait(20) if AGENTS[0] in r else recall(q, r, **o))
     watch = Attachment(words, source="test", patience=0.3).begin("make tea")
     try:
         began = time.monotonic()
@@ -152,15 +153,15 @@ def test_preparing_that_fails_is_said_once_and_asks_no_further(
 
     asked = []
 
-    def broken(query: str, role: str, **settings: Any) -> Any:
-        asked.append(role)
+    def broken(query: str, roles: Sequence[str], **settings: Any) -> Any:
+        asked.append(roles)
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(words, "recall", broken)
+    monkeypatch.setattr(words, "recall_each", broken)
     team = Attachment(words, source="test")
     watch = team.begin("make tea")
     assert asyncio.run(go()) == [""] * len(AGENTS)
-    assert asked == AGENTS[:1] and team.resting()
+    assert asked == [tuple(AGENTS)] and team.resting()
     assert sum(r.levelno >= logging.WARNING for r in caplog.records) == 1
 
 

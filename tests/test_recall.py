@@ -98,6 +98,20 @@ def test_a_role_gets_its_own_part(memory: gmem.Memory, role: str) -> None:
     assert "Plan" in memory.recall("Bake bread", "somebody new").text
 
 
+def test_several_roles_at_once_get_what_each_gets_alone(memory: gmem.Memory, do: Any) -> None:
+    kitchen(memory)
+    query, roles = "Cook a swede in the pot", ["", *AGENTS.values(), "nobody", ""]
+    found = do(memory, "recall_each", query, roles, budget=600, run_id="t_0")
+    assert list(found) == list(dict.fromkeys(roles)) and len({r.id for r in found.values()}) == len(found)
+    for role, recall in found.items():
+        alone = memory.recall(query, role, budget=600, run_id="t_0")
+        assert recall.text.replace(recall.id, alone.id) == alone.text and recall.role == role
+        assert (recall.shown, recall.tokens) == (alone.shown, alone.tokens)
+    assert do(memory, "recall_each", query, []) == {}
+    with pytest.raises(InvalidInput, match="role"):
+        do(memory, "recall_each", query, ["cook", 3])
+
+
 def test_a_role_is_told_what_was_done_in_the_end_because_of_it(words: gmem.Memory) -> None:
     """Each speaks to the next, as the teams of frameworks mostly do: nothing that is done builds on the plan itself."""
     with words.task("Bake bread", agents={"ann": "planner", "bob": "cook", "cy": "critic", "dan": "helper"}) as run:

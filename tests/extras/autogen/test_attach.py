@@ -110,7 +110,7 @@ def test_a_broken_memory_changes_nothing_and_the_run_is_learned_from_later(
     team = pair(client("a1", "a2"), client("b1", "b2"))
     with attach(team, memory, judge=lambda r: True) as attached, caplog.at_level(logging.WARNING, "gmem"):
         with monkeypatch.context() as patch:
-            patch.setattr(memory, "recall", broken)
+            patch.setattr(memory, "recall_each", broken)
             patch.setattr(memory.store, "write", broken)
             result = asyncio.run(team.run(task="Refund order 17"))
         assert [m.to_text() for m in result.messages] == [m.to_text() for m in plain.messages]  # type: ignore[union-attr]
@@ -192,7 +192,7 @@ def test_the_block_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_recall_that_hangs_is_not_waited_for(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = threading.Event()
-    monkeypatch.setattr(memory, "recall", lambda *args, **kwargs: waiting.wait(30))
+    monkeypatch.setattr(memory, "recall_each", lambda *args, **kwargs: waiting.wait(30))
     team = pair(client("a1", "a2"), client("b1", "b2"))
     with attach(team, memory, patience=0.05):
         result = asyncio.run(team.run(task="Refund order 17"))

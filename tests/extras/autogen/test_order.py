@@ -27,13 +27,13 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
 
 def slowly(memory: Memory, patch: pytest.MonkeyPatch, rng: random.Random) -> None:
     """Let each recall take a while of its own."""
-    recall = memory.recall
+    recall = memory.recall_each
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         time.sleep(rng.choice([0, 0.001, 0.005]))
         return recall(*args, **kwargs)
 
-    patch.setattr(memory, "recall", slow)
+    patch.setattr(memory, "recall_each", slow)
 
 
 async def look() -> str:
@@ -118,13 +118,13 @@ def test_a_run_that_is_cancelled_while_it_recalls_is_kept(memory: Memory, monkey
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    recall = memory.recall
+    recall = memory.recall_each
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         time.sleep(0.3)
         return recall(*args, **kwargs)
 
-    monkeypatch.setattr(memory, "recall", slow)
+    monkeypatch.setattr(memory, "recall_each", slow)
     team = RoundRobinGroupChat([AssistantAgent("ann", client("yes"))], max_turns=1)
     with attach(team, memory, judge=lambda result: True) as attached:
         asyncio.run(go())

@@ -220,9 +220,9 @@ def test_whatever_fails_the_team_gives_the_same(
         monkeypatch.setattr(type(words.store), "write", lambda *args: write(*args) if free.wait(60) else None)
         options["patience"] = 2.0  # the recall gets through
     elif trouble == "recall":
-        monkeypatch.setattr(words, "recall", broken)
+        monkeypatch.setattr(words, "recall_each", broken)
     elif trouble == "hung recall":
-        monkeypatch.setattr(words, "recall", lambda *args, **kwargs: time.sleep(2))
+        monkeypatch.setattr(words, "recall_each", lambda *args, **kwargs: time.sleep(2))
         options["patience"] = 0.05
     elif trouble == "task":
         monkeypatch.setattr(words, "task", broken)
@@ -264,7 +264,7 @@ def test_a_full_disk_keeps_the_run_in_mind(
 
 
 def test_the_event_loop_is_not_kept_waiting(words: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    recall, write = words.recall, type(words.store).write
+    recall, write = words.recall_each, type(words.store).write
     loops: list[bool] = []
 
     def on_loop() -> bool:
@@ -281,7 +281,7 @@ def test_the_event_loop_is_not_kept_waiting(words: Memory, monkeypatch: pytest.M
 
         return call
 
-    monkeypatch.setattr(words, "recall", watched(recall))
+    monkeypatch.setattr(words, "recall_each", watched(recall))
     monkeypatch.setattr(type(words.store), "write", watched(write))
     app = attach(asking(), words, judge=lambda state: True)
     asyncio.run(app.ainvoke(ask("do it"), THREAD))
