@@ -12,8 +12,8 @@
     |-- MissingExtra (ImportError)       an optional package is not installed
     `-- StoreError (RuntimeError)
         |-- StoreNotFound (FileNotFoundError)   there is no memory at that place
-        |-- NotAMemory (ValueError)             the file belongs to another program
-        |-- StoreVersionError (ValueError)      the memory was written by a newer gmem
+        |-- NotAMemory (ValueError)             the file or database belongs to another program
+        |-- StoreVersionError (ValueError)      a newer gmem wrote the memory, or the server is too old
         |-- StoreCorrupt                        the file is damaged
         |-- StoreFull (OSError)                 the disk or quota is full
         |-- StoreBusy (TimeoutError)            another process held the memory for too long
@@ -102,15 +102,15 @@ class StoreNotFound(StoreError, FileNotFoundError):
 
 
 class NotAMemory(StoreError, ValueError):
-    """The file exists and belongs to another program."""
+    """The file or database exists and belongs to another program."""
 
 
 class StoreVersionError(StoreError, ValueError):
-    """The memory was written by a newer version of gmem."""
+    """The memory was written by a newer version of gmem, or the server is too old for it."""
 
 
 class StoreCorrupt(StoreError):
-    """The file is damaged; nothing was read from the damaged part."""
+    """The memory is damaged, or only a part of it is there; nothing was read from the damaged part."""
 
 
 class StoreFull(StoreError, OSError):

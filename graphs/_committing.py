@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from gmem.errors import InvalidInput, StoreBusy, StoreClosed, StoreCorrupt, StoreError, StoreUnreachable
 from gmem.graphs import _cypher
 from gmem.graphs._cache import TeamCache
+from gmem.graphs._formats import check_unchanged
 from gmem.graphs._mirror import Mirror, read_model
 from gmem.graphs._rows import uid
 from gmem.graphs._sending import forgotten, numbered, slices
@@ -202,15 +203,18 @@ def _write(
     return staged, seq, before
 
 
-def take_turn(run: Run, by: str, ops: Sequence[str], team_uids: Sequence[str] = ()) -> Row:
+def take_turn(run: Run, by: str, ops: Sequence[str], team_uids: Sequence[str] = (), *, filling: bool = False) -> Row:
     """Begin a write: wait until no other writer is at it, and ask how things stand.
 
     Raises:
         StoreCorrupt: The store as a whole is gone.
+        StoreVersionError: A newer gmem has brought it up to a newer format meanwhile.
     """
     rows = run(_cypher.LOCK, {"by": by, "ops": ops, "team_uids": team_uids})
     if not rows:
         raise StoreCorrupt("the memory is gone from the server: somebody emptied the database; open it anew")
+    if not filling:
+        check_unchanged(rows[0]["format"])
     return rows[0]
 
 

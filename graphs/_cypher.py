@@ -8,6 +8,7 @@ no new plan when the graph grows, so those statements say `replan=skip`: plannin
 from __future__ import annotations
 
 __all__ = [
+    "ADD_BYTES",
     "APPLIED",
     "AWAIT",
     "CASES",
@@ -37,13 +38,14 @@ __all__ = [
     "SIZE",
     "TASKS",
     "TEAMS",
+    "VECTORS_WITHOUT_BYTES",
     "VERSION",
     "WRITES",
 ]
 
 # --- opening ----------------------------------------------------------------------------------
 
-VERSION = "CALL dbms.components() YIELD name, versions RETURN versions[0] AS version"
+VERSION = "CALL dbms.components() YIELD name, versions WHERE name = 'Neo4j Kernel' RETURN versions[0] AS version"
 
 SCHEMA = {
     "gmem_task": "CREATE CONSTRAINT gmem_task IF NOT EXISTS FOR (t:Task) REQUIRE t.uid IS UNIQUE",
@@ -66,7 +68,10 @@ SCHEMA = {
 }
 """Constraints and indexes by name, in the order in which they are made; one after the other."""
 
-INDEXES = "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'gmem_' RETURN name, state"
+INDEXES = """
+SHOW INDEXES YIELD name, state, type, labelsOrTypes, properties, owningConstraint
+RETURN name, state, type, labelsOrTypes AS labels, properties, owningConstraint AS constraint
+"""
 
 AWAIT = "CALL db.awaitIndexes($seconds)"
 
@@ -90,7 +95,7 @@ HEAD = """
 CYPHER replan=skip
 MATCH (m:GmemMeta {key: 'store'})
 OPTIONAL MATCH (t:GmemTeam {uid: $team_uid})
-RETURN m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch AS epoch
+RETURN m.format AS format, m.embedder AS embedder, m.dimension AS dimension, t.seq AS seq, t.epoch AS epoch
 """
 
 # Few big rows of flat lists: the driver takes longer for a row, and for a list in it, than for what they hold.
@@ -193,7 +198,8 @@ SET m.writer = $by
 WITH m
 CALL () { UNWIND $ops AS uid MATCH (w:GmemWrite {uid: uid}) RETURN collect([w.uid, w.by]) AS done }
 CALL () { UNWIND $team_uids AS uid MATCH (t:GmemTeam {uid: uid}) RETURN collect([t.uid, t.seq, t.epoch]) AS heads }
-RETURN m.seq AS seq, m.number AS number, m.embedder AS embedder, m.dimension AS dimension, done, heads
+RETURN m.format AS format, m.seq AS seq, m.number AS number, m.embedder AS embedder, m.dimension AS dimension,
+       done, heads
 """
 
 FORGET_TASKS = """
@@ -391,6 +397,15 @@ OPTIONAL MATCH (t:GmemTeam)
 SET t.seq = seq, t.epoch = seq
 RETURN DISTINCT seq
 """
+
+# --- older formats ----------------------------------------------------------------------------
+
+VECTORS_WITHOUT_BYTES = """
+MATCH (t:Task) WHERE t.vector IS NULL AND t.embedding IS NOT NULL
+RETURN t.uid AS uid, t.embedding AS embedding LIMIT $count
+"""
+
+ADD_BYTES = "UNWIND $rows AS row MATCH (t:Task {uid: row[0]}) SET t.vector = row[1]"
 
 # --- checking ---------------------------------------------------------------------------------
 

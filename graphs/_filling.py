@@ -11,10 +11,11 @@ from gmem.graphs import _cypher, _rows, codec
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._carrying import OP, Record
 from gmem.graphs._committing import take_turn
+from gmem.graphs._formats import FORMAT, LOADING
 from gmem.graphs._mirror import Mirror
 from gmem.graphs._rows import uid
 from gmem.graphs._sending import named, numbered, slices
-from gmem.graphs._server import FORMAT, LOADING, Run, Server
+from gmem.graphs._server import Run, Server
 from gmem.graphs._staging import Staged
 from gmem.model import Model
 
@@ -115,7 +116,7 @@ def _send(server: Server, staged: Staged, seq: int, number: int) -> int:
     by = secrets.token_hex(8)
 
     def work(run: Run) -> None:
-        at = take_turn(run, by, [])["seq"]
+        at = take_turn(run, by, [], filling=True)["seq"]
         if at == seq:
             return  # all of it is there already: it is done again where no answer to its commit came
         if at != seq - 1:

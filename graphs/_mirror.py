@@ -19,6 +19,7 @@ from typing import Any
 from gmem.errors import StoreBusy, StoreCorrupt
 from gmem.graphs import _cypher, _rows
 from gmem.graphs._cache import TeamCache
+from gmem.graphs._formats import check_unchanged
 from gmem.graphs._rows import Row, uid
 from gmem.model import Evidence, InsightLink, Model, Similar, Task
 
@@ -157,10 +158,12 @@ def read_head(run: Run, team: str) -> Head:
 
     Raises:
         StoreCorrupt: The store as a whole is gone.
+        StoreVersionError: A newer gmem has brought it up to a newer format meanwhile.
     """
     rows = run(_cypher.HEAD, {"team_uid": uid(team, "team")})
     if not rows:
         raise StoreCorrupt("the memory is gone from the server: somebody emptied the database; open it anew")
+    check_unchanged(rows[0]["format"])
     return Head(rows[0])
 
 

@@ -20,6 +20,7 @@ from gmem.graphs._committing import Committer, take_turn
 from gmem.graphs._filling import fill, pour_out
 from gmem.graphs._inspecting import inspect
 from gmem.graphs._mirror import Mirror, read_model
+from gmem.graphs._opening import open_memory
 from gmem.graphs._rows import uid
 from gmem.graphs._sending import SLICE, named, nothing
 from gmem.graphs._server import Run, Server, parse
@@ -59,7 +60,13 @@ class Neo4jStore(CachedStore):
     def __init__(
         self, location: str, *, auth: tuple[str, str] | None = None, create: bool = True, timeout: float = 30.0
     ) -> None:
-        self._server = Server(parse(location, auth), create=create, timeout=timeout)
+        self._server = Server(parse(location, auth), timeout=timeout)
+        try:
+            self._server.greet()
+            open_memory(self._server, create=create, patience=max(timeout, 60.0))
+        except BaseException:
+            self._server.close()
+            raise
         self._fresh_locks()
         _forks.watch(self)
 

@@ -244,7 +244,7 @@ def from_vector(vector: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def to_vector(stored: bytes | Sequence[float]) -> NDArray[np.float32]:
-    """Read a vector back, bit for bit; memories of the first days have no more than the list of floats."""
+    """Read a vector back, bit for bit; one that a gmem of format 1 wrote while others brought it up is a list."""
     if isinstance(stored, (bytes, bytearray)):
         return np.frombuffer(stored, dtype="<f4").astype(np.float32)
     return np.array(stored, dtype=np.float32)

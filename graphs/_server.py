@@ -19,10 +19,8 @@ from neo4j import exceptions
 from gmem.errors import (
     GmemError,
     InvalidInput,
-    NotAMemory,
     StoreBusy,
     StoreClosed,
-    StoreCorrupt,
     StoreError,
     StoreFull,
     StoreNotFound,
@@ -30,23 +28,11 @@ from gmem.errors import (
     StoreUnreachable,
     StoreVersionError,
 )
-from gmem.graphs import _cypher
 
-__all__ = ["FORMAT", "LOADING", "Address", "Row", "Run", "Server", "parse"]
+__all__ = ["Address", "Row", "Run", "Server", "parse"]
 
-FORMAT = 1
-"""Of what is stored; a newer one is not opened."""
-LOADING = -1
-"""Stands for the format while a memory is being filled."""
-OLDEST = (5, 26)
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
-_SAME_RULE = {
-    "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
-    "Neo.ClientError.Schema.ConstraintAlreadyExists",
-    "Neo.ClientError.Schema.IndexAlreadyExists",
-    "Neo.ClientError.Schema.IndexWithNameAlreadyExists",
-    "Neo.ClientError.Schema.ConstraintWithNameAlreadyExists",
-}
+_SETTINGS = (exceptions.AuthConfigurationError, exceptions.CertificateConfigurationError)
 _RACE = "Neo.ClientError.Schema.ConstraintValidationFailed"
 _RACES = 3
 """How often a write that lost a race for a unique name is done again."""
@@ -108,31 +94,32 @@ def parse(location: str, auth: tuple[str, str] | None = None) -> Address:
         password = unquote(parts.password) if parts.password else os.environ.get("NEO4J_PASSWORD", "")
     else:
         user, password = auth
+    if options.get("database") == ["system"]:
+        raise InvalidInput("`system` is the server's own database and holds no memories; name another, or leave it out")
     name = f"[{host}]" if ":" in host else host
     uri = f"{parts.scheme}://{name}" + (f":{port}" if port else "")
     return Address(uri, options.get("database", [""])[0], user, password)
 
 
 class Server:
-    """A database on a server, opened as a memory; safe to use from several threads.
+    """The connection to a database on a server; safe to use from several threads.
 
     Args:
         address: Where.
-        create: Whether to make an empty memory where there is none.
         timeout: Seconds after which a transaction, and all attempts at it together, are given up.
     """
 
-    def __init__(self, address: Address, *, create: bool, timeout: float) -> None:
+    def __init__(self, address: Address, *, timeout: float) -> None:
         self.address = address
         self._timeout = timeout
         self._closed = False
         self._driver: neo4j.Driver | None = None
         self._bookmarks = neo4j.GraphDatabase.bookmark_manager()
-        try:
-            self._open(create)
-        except BaseException:
-            self.close()
-            raise
+
+    def greet(self) -> None:
+        """Find out, once and without patience, whether a server is there at all."""
+        with self._translated():
+            self._connected().verify_connectivity()
 
     def _connected(self) -> neo4j.Driver:
         if self._closed:
@@ -154,6 +141,10 @@ class Server:
         return self._driver
 
     # --- transactions -------------------------------------------------------------------------
+
+    def ask(self, statement: str) -> Sequence[Row]:
+        """Read what one statement without parameters gives."""
+        return self.read(lambda run: run(statement, {}))
 
     def read(self, work: Callable[[Run], T]) -> T:
         """Do work in one read transaction; it may be done more than once."""
@@ -206,75 +197,6 @@ class Server:
 
         return unit
 
-    # --- opening ------------------------------------------------------------------------------
-
-    def _open(self, create: bool) -> None:
-        version = str(self._ask(_cypher.VERSION)[0]["version"])
-        numbers = tuple(int(n) for n in version.replace("-", ".").split(".")[:2] if n.isdigit())
-        if numbers < OLDEST:
-            raise StoreVersionError(
-                f"{self.address.location} is Neo4j {version}; gmem needs 5.26 or newer, so upgrade the server"
-            )
-        format = self._format()
-        if format is None:
-            labels = self._ask(_cypher.FOREIGN)[0]["labels"]
-            if labels is not None:
-                format = self._format()  # somebody may have made the memory just now
-            if labels is not None and format is None:
-                raise NotAMemory(
-                    f"{self.address.location} holds nodes labelled {', '.join(labels)} that are not gmem's; use a "
-                    "database of its own (another server, or `?database=name` where the edition has several)"
-                )
-            if format is None and not create:
-                raise StoreNotFound(
-                    f"there is no memory in {self.address.location}; check the address, or open it with create=True"
-                )
-        if format == LOADING:
-            raise StoreCorrupt(
-                f"{self.address.location} holds a part of a memory: a copy to it is under way, or broke off; if so, "
-                "empty the database (docs/neo4j.md says how) and copy again"
-            )
-        if format is not None and format != FORMAT:
-            raise StoreVersionError(
-                f"{self.address.location} has format {format}, this gmem reads format {FORMAT}; upgrade with "
-                "`pip install -U gmem-engine`"
-            )
-        self._make_schema()
-        if format is None:
-            self.write(lambda run: run(_cypher.CREATE_META, {"format": FORMAT}))
-
-    def _ask(self, statement: str) -> Sequence[Row]:
-        return self.read(lambda run: run(statement, {}))
-
-    def _format(self) -> int | None:
-        found = self._ask(_cypher.META)
-        return int(found[0]["format"]) if found else None
-
-    def _make_schema(self) -> None:
-        """Make what is missing of the schema, one rule after the other, and wait until all of it works."""
-        there = {row["name"]: row["state"] for row in self._ask(_cypher.INDEXES)}
-        missing = [statement for name, statement in _cypher.SCHEMA.items() if name not in there]
-        for statement in missing:
-            with contextlib.suppress(_Known):
-                self._make(statement)
-        if missing or set(there.values()) != {"ONLINE"}:
-            self.read(lambda run: run(_cypher.AWAIT, {"seconds": int(max(self._timeout, 60.0))}))
-            there = {row["name"]: row["state"] for row in self._ask(_cypher.INDEXES)}
-        if broken := sorted(name for name in _cypher.SCHEMA if there.get(name) != "ONLINE"):
-            raise StoreCorrupt(
-                f"{self.address.location}: the indexes {', '.join(broken)} do not work (see SHOW INDEXES); drop them "
-                "and open the memory again, which makes them anew"
-            )
-
-    def _make(self, statement: str) -> None:
-        try:
-            with self._translated(), self._session(neo4j.WRITE_ACCESS) as session:
-                session.execute_write(self._unit(lambda run: run(statement, {})))
-        except StoreError as error:
-            if getattr(error.__cause__, "code", "") in _SAME_RULE:
-                raise _Known from None  # somebody else made it in the same moment
-            raise
-
     # --- closing ------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -312,8 +234,14 @@ class Server:
             raise StoreUnreachable(f"{self.address.location} cannot be reached ({error}); check the address") from error
 
     def _named(self, error: exceptions.Neo4jError | exceptions.DriverError) -> GmemError:
-        at, said = self.address.location, getattr(error, "message", None) or str(error)
+        at = self.address.location
+        said = (getattr(error, "message", None) if isinstance(error, exceptions.Neo4jError) else None) or str(error)
         code = getattr(error, "code", "") or ""
+        if code.endswith("CredentialsExpired"):
+            return StoreRefused(
+                f"{at}: the password of user {self.address.user!r} is to be changed before anything else; log in "
+                "once in Neo4j Browser, which asks for a new one"
+            )
         if isinstance(error, exceptions.AuthError) or "Security" in code:
             return StoreRefused(
                 f"{at} does not accept user {self.address.user!r} ({said}); give user and password in the address "
@@ -326,7 +254,13 @@ class Server:
             )
         if isinstance(error, (exceptions.ServiceUnavailable, exceptions.SessionExpired)):
             return StoreUnreachable(
-                f"{at} does not answer ({said}); check that the server runs and the address is right, then try again"
+                f"{at} does not answer ({said}); check that the server runs, and the host, port and scheme of the "
+                "address (neo4j+s:// or bolt+s:// only if it has encryption), then try again"
+            )
+        if isinstance(error, exceptions.ConfigurationError) and not isinstance(error, _SETTINGS):
+            return StoreVersionError(
+                f"{at} does not speak a language that gmem needs ({said}); it takes Neo4j 5.26 or newer, so upgrade "
+                "the server"
             )
         if code.endswith(("TransactionMemoryLimit", "MemoryPoolOutOfMemoryError", "OutOfMemoryError")):
             return StoreFull(f"{at}: the server is short of memory ({said}); write less at once, or give it more")
@@ -337,10 +271,6 @@ class Server:
         if code.startswith("Neo.ClientError.Statement.TypeError") or code.endswith("ArgumentError"):
             return InvalidInput(f"something given cannot be stored: {said}")
         return StoreError(f"{at}: {said} ({code or type(error).__name__})")
-
-
-class _Known(Exception):
-    """A rule of the schema is there already."""
 
 
 _INHERITED: list[neo4j.Driver] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from gmem.errors import (
@@ -37,6 +37,11 @@ _SCHEMA = (
     "CREATE TABLE trace (n INTEGER PRIMARY KEY, kind TEXT NOT NULL, team TEXT NOT NULL, id TEXT NOT NULL, "
     "seq INTEGER NOT NULL, sum BLOB NOT NULL, body BLOB NOT NULL, UNIQUE (kind, team, id))",
 )
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+"""From each older format to the next one; so far there has been one format only.
+
+A step changes records through `Transaction`, which keeps the sum of all checksums right.
+"""
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -87,6 +92,7 @@ def _uri(path: Path, mode: str) -> str:
 def connect(path: Path, timeout: float) -> sqlite3.Connection:
     """Open a memory, or say what else the file is.
 
+    The caller holds the writer lock, so an older format is brought up by one of several that open the file.
     The file is never opened other than through SQLite: on POSIX systems, closing any other handle on
     it would silently drop the locks that SQLite holds for this process.
 
@@ -122,7 +128,7 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
                 "backup if it was a memory"
             )
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
+        if version != VERSION and version not in STEPS:
             raise StoreVersionError(
                 f"{path} has format {version}, this gmem reads format {VERSION}; "
                 + (
@@ -133,6 +139,8 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
             )
         for pragma in _PRAGMAS:
             db.execute(pragma)
+        if version in STEPS:
+            _upgrade(db, version)
         found = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
         (page,) = db.execute("PRAGMA page_size").fetchone()
         if sorted(found) != sorted(_SCHEMA) or page != PAGE:
@@ -141,6 +149,20 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Bring a file of an older format up to the newest, in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        while version in STEPS:
+            STEPS[version](db)
+            version += 1
+        db.execute(f"PRAGMA user_version = {version:d}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ WHOLE = {
     "FOREIGN": "stops at the first node; asked of a database without a memory",
     "SET_EMBEDDER": "marks every team, of which there are few",
     "TEAMS": "lists every team",
+    "VECTORS_WITHOUT_BYTES": "asked once, when a memory of the first format is brought up",
     "WRITES": "a copy takes the names of all writes along",
 }
 """Statements that mean to see all nodes of a label, and why."""
