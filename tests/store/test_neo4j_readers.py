@@ -11,6 +11,7 @@ import pytest
 from neo4j_fixture import Access
 
 from gmem.graphs import Batch, _cypher
+from gmem.graphs._formats import FORMAT
 from gmem.graphs._mirror import Mirror
 from gmem.testing import example_batch, example_task
 
@@ -71,7 +72,7 @@ class Lagging:
         def run(statement: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
             if statement is _cypher.HEAD:
                 self.shown = max(self.written)
-                return [{"embedder": None, "dimension": None, "seq": self.shown, "epoch": 1}]
+                return [{"format": FORMAT, "embedder": None, "dimension": None, "seq": self.shown, "epoch": 1}]
             return [_row([n for n in self.written if given["since"] < n <= whole])]
 
         return work(run)
