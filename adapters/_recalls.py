@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate  # another class than the built-in one before Python 3.11
 from contextlib import suppress
 
+from gmem.adapters._threads import begun
 from gmem.recall import Recall
 
 __all__ = ["Recalls"]
@@ -88,8 +89,7 @@ class Recalls:
             fresh: dict[str, Future[Recall]] = {r: Future() for r in roles if r not in self._asked}
             self._asked.update(fresh)
         if fresh:
-            # A thread of its own, and not the loop's executor: that one is waited for when the program ends.
-            threading.Thread(target=self._work, args=(fresh,), name="gmem-recall", daemon=True).start()
+            begun(lambda: self._work(fresh), "gmem-recall")
 
     def _work(self, fresh: Mapping[str, Future[Recall]]) -> None:
         try:

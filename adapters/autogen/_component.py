@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel
 
 from gmem.adapters._patches import Patches
 from gmem.adapters._texts import storable, text_of
+from gmem.adapters._threads import awaited, begun
 from gmem.adapters._watch import current
 from gmem.memory import Memory
 
@@ -135,8 +135,9 @@ class GMemory(AutoGenMemory, Component[GMemoryConfig]):
 
     async def _recalled(self, query: str) -> str:
         # Wholly in a thread: the part of a recall between two questions to the store takes its time, too.
-        ask = asyncio.to_thread(self._memory.recall, storable(query, 4096), self._role, budget=self._budget)
-        return (await asyncio.wait_for(ask, self._patience)).text
+        ask, text = self._memory.recall, storable(query, 4096)
+        found = begun(lambda: ask(text, self._role, budget=self._budget), "gmem-recall")
+        return (await awaited(found, self._patience)).text
 
     def _shown(self, get_messages: Callable[[], Any]) -> Callable[[], Any]:
         async def noted() -> list[LLMMessage]:
