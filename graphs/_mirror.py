@@ -12,6 +12,7 @@ what is read in one transaction is complete up to the number that was seen in th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -27,6 +28,10 @@ __all__ = ["Mirror", "read_head"]
 
 ROUNDS = 100
 """How often a mirror looks again while others keep writing, before it gives up."""
+DOUBTS = 3
+"""How often what cannot be read is read again: what is being removed looks broken while its write is under way."""
+PAUSE = 0.02
+"""Seconds before that."""
 Run = Callable[[str, Mapping[str, Any]], Sequence[Row]]
 Read = Callable[[Callable[[Run], Any]], Any]
 STEP = 50
@@ -75,6 +80,7 @@ class Mirror:
         head = read(lambda run: read_head(run, self.team))
         seq, epoch = self.seq, self.epoch
         found = _Changes()
+        doubts = 0
         for _ in range(ROUNDS):
             if head.seq is None:
                 self.forget()
@@ -83,13 +89,25 @@ class Mirror:
             if head.epoch != epoch:
                 seq, epoch = None, head.epoch
                 found = _Changes()
-            if seq == head.seq:
-                self._take(found, fresh=epoch != self.epoch)
-                self.seq, self.epoch, self.model = seq, epoch, head.model
-                return
-            since = -1 if seq is None else seq
-            parts, after = read(lambda run, since=since, head=head: self._changes(run, since, head.seq))  # type: ignore[misc]
-            newest = self._add(found, parts)
+            try:
+                if seq == head.seq:
+                    self._take(found, fresh=epoch != self.epoch)
+                    self.seq, self.epoch, self.model = seq, epoch, head.model
+                    return
+                since = -1 if seq is None else seq
+                parts, after = read(lambda run, since=since, head=head: self._changes(run, since, head.seq))  # type: ignore[misc]
+                newest = _add(found, parts)
+            except _UNREADABLE as error:
+                doubts += 1
+                after = read(lambda run: read_head(run, self.team))
+                if doubts > DOUBTS and (after.seq, after.epoch) == (head.seq, head.epoch):
+                    raise StoreCorrupt(
+                        f"something stored for team {self.team!r} cannot be read ({error!r}); see `gmem doctor`"
+                    ) from error
+                time.sleep(PAUSE)
+                seq, epoch, head = self.seq, self.epoch, after
+                found = _Changes()
+                continue
             if after.seq == head.seq and newest > head.seq:
                 after.seq = newest  # a part of what is coming
             seq, head = head.seq, after
@@ -100,26 +118,14 @@ class Mirror:
         parts = run(_cypher.CHANGES, {"team": self.team, "since": since, "head": head, "step": step})
         return parts, read_head(run, self.team)
 
-    def _add(self, found: _Changes, parts: Sequence[Row]) -> int:
-        """Take in what was read, and give the number of the newest write in it; -1 if there is none."""
-        try:
-            for part in parts:
-                found.add(part)
-            return max((last for part in parts for last in part["lasts"] if last is not None), default=-1)
-        except _UNREADABLE as error:
-            raise self._corrupt(error) from error
-
     def _take(self, changes: _Changes, *, fresh: bool) -> None:
         cache = TeamCache(self.team) if fresh else self.cache
         try:
             changes.apply(cache)
-        except _UNREADABLE as error:
+        except _UNREADABLE:
             self.forget()
-            raise self._corrupt(error) from error
+            raise
         self.cache = cache
-
-    def _corrupt(self, error: Exception) -> StoreCorrupt:
-        return StoreCorrupt(f"something stored for team {self.team!r} cannot be read ({error!r}); see `gmem doctor`")
 
     def wrote(self, before: tuple[int | None, int | None], seq: int, apply: Callable[[TeamCache], None]) -> None:
         """Take in a write of this process that removed nothing, if nothing else came between.
@@ -170,6 +176,13 @@ def read_head(run: Run, team: str) -> Head:
 def read_model(row: Row) -> Model | None:
     """Read which embedding model is recorded."""
     return Model(row["embedder"], row["dimension"]) if row["embedder"] is not None else None
+
+
+def _add(found: _Changes, parts: Sequence[Row]) -> int:
+    """Take in what was read, and give the number of the newest write in it; -1 if there is none."""
+    for part in parts:
+        found.add(part)
+    return max((last for part in parts for last in part["lasts"] if last is not None), default=-1)
 
 
 _UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)

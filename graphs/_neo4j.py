@@ -84,12 +84,22 @@ class Neo4jStore(CachedStore):
     def _mirror(self, team: str) -> Mirror:
         return self._mirrors.setdefault(team, Mirror(team))  # one step, so that two threads get the same one
 
+    def _let_go(self, team: str) -> None:
+        """Keep no mirror of a team that has nothing: anybody may ask for any name."""
+        mirror = self._mirrors.get(team)
+        if mirror is not None and mirror.seq is None:
+            self._mirrors.pop(team, None)  # perhaps one that was filled this moment; then it is filled again
+
     @contextlib.contextmanager
     def _held(self, team: str) -> Iterator[tuple[TeamCache, Model | None]]:
-        mirror = self._mirror(team)
+        fresh = team in self._fresh()
+        mirror = self._mirrors.get(team, Mirror(team)) if fresh else self._mirror(team)
         with mirror.lock:
-            if team not in self._fresh():
-                mirror.catch_up(self._server.read)
+            if not fresh:
+                try:
+                    mirror.catch_up(self._server.read)
+                finally:
+                    self._let_go(team)
             yield mirror.cache, mirror.model
 
     def _fresh(self) -> list[str]:
@@ -119,7 +129,11 @@ class Neo4jStore(CachedStore):
         for batch in batches:
             checks.name(batch.team, "the team")
             checks.name(batch.op_id, "the op id")
-        return self._committer.write(batches)
+        try:
+            return self._committer.write(batches)
+        finally:
+            for team in {batch.team for batch in batches}:
+                self._let_go(team)  # what was refused may have been its first
 
     def set_embedder(
         self,
@@ -196,7 +210,7 @@ class Neo4jStore(CachedStore):
     # --- keeping ------------------------------------------------------------------------------
 
     def check(self) -> list[str]:
-        return self._server.read(lambda run: inspect(run, self.location))
+        return inspect(self._server)
 
     def compact(self) -> None:
         """Do nothing but look: a server uses freed space again by itself.

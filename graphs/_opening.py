@@ -73,19 +73,19 @@ def _make_schema(server: Server, patience: float) -> None:
     rules = server.ask(_cypher.INDEXES)
     missing = [name for name in _cypher.SCHEMA if _found(name, rules) is None]
     for name in missing:
-        _make(server, name)
+        _make(server, name, patience)
     if missing or any(rule["state"] != "ONLINE" for rule in rules):
-        server.read(lambda run: run(_cypher.AWAIT, {"seconds": int(patience)}))
+        server.read(lambda run: run(_cypher.AWAIT, {"seconds": int(patience)}), seconds=patience + 5)
         rules = server.ask(_cypher.INDEXES)
     for name in _cypher.SCHEMA:
         if problem := _problem(name, rules):
             raise StoreCorrupt(f"{server.address.location}: {problem} and open the memory again, which makes it anew")
 
 
-def _make(server: Server, name: str) -> None:
+def _make(server: Server, name: str, patience: float) -> None:
     statement = _cypher.SCHEMA[name]
     try:
-        server.write(lambda run: run(statement, {}))
+        server.write(lambda run: run(statement, {}), seconds=patience)
     except StoreError as error:
         code = getattr(error.__cause__, "code", None) or ""
         if code.endswith("ConstraintCreationFailed"):

@@ -146,20 +146,20 @@ class Server:
         """Read what one statement without parameters gives."""
         return self.read(lambda run: run(statement, {}))
 
-    def read(self, work: Callable[[Run], T]) -> T:
-        """Do work in one read transaction; it may be done more than once."""
+    def read(self, work: Callable[[Run], T], *, seconds: float | None = None) -> T:
+        """Do work in one read transaction, of so many seconds at most; it may be done more than once."""
         deadline = time.monotonic() + self._timeout
         with self._translated():
             while True:
                 try:
                     with self._session(neo4j.READ_ACCESS) as session:
-                        return session.execute_read(self._unit(work))
+                        return session.execute_read(self._unit(work, seconds))
                 except exceptions.IncompleteCommit:  # which the driver never repeats, since it might have written
                     if time.monotonic() > deadline:
                         raise
 
-    def write(self, work: Callable[[Run], T]) -> T:
-        """Do work in one write transaction, and return when it is committed.
+    def write(self, work: Callable[[Run], T], *, seconds: float | None = None) -> T:
+        """Do work in one write transaction, of so many seconds at most, and return when it is committed.
 
         The work may be done more than once, even after a commit of which no answer came; so it must
         find out by itself what was done before.
@@ -170,7 +170,7 @@ class Server:
             while True:
                 try:
                     with self._session(neo4j.WRITE_ACCESS) as session:
-                        return session.execute_write(self._unit(work))
+                        return session.execute_write(self._unit(work, seconds))
                 except exceptions.IncompleteCommit:
                     if time.monotonic() > deadline:
                         raise
@@ -187,8 +187,8 @@ class Server:
             bookmark_manager=self._bookmarks,
         )
 
-    def _unit(self, work: Callable[[Run], T]) -> Callable[[neo4j.ManagedTransaction], T]:
-        @neo4j.unit_of_work(timeout=self._timeout, metadata={"app": "gmem"})
+    def _unit(self, work: Callable[[Run], T], seconds: float | None) -> Callable[[neo4j.ManagedTransaction], T]:
+        @neo4j.unit_of_work(timeout=seconds or self._timeout, metadata={"app": "gmem"})
         def unit(tx: neo4j.ManagedTransaction) -> T:
             def run(statement: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
                 return cast("Sequence[Row]", list(tx.run(cast("Any", statement), dict(parameters))))

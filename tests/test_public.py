@@ -143,6 +143,19 @@ def test_importing_gmem_touches_no_framework_no_model_and_no_network() -> None:
     assert fresh(code) == ""
 
 
+def test_a_memory_in_a_file_needs_no_driver_of_a_server() -> None:
+    code = (
+        "import sys, tempfile, pathlib, gmem\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    with gmem.Memory(pathlib.Path(folder) / 'team.gmem', embedder='none') as memory:\n"
+        "        with memory.task('Boil a pot of water', agents={'ann': 'cook'}) as run:\n"
+        "            run.say('ann', 'I heat it.')\n"
+        "            run.resolve(1.0)\n"
+        "        print(len(memory.recall('Boil a pan of water').solved), 'neo4j' in sys.modules)"
+    )
+    assert fresh(code) == "1 False"
+
+
 def test_no_module_runs_stored_text() -> None:
     forbidden = {"pickle", "marshal", "shelve", "dill"}
     for name, path in sources():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from neo4j_fixture import Access
 
+from gmem.errors import StoreCorrupt
 from gmem.graphs import Batch, _cypher
 from gmem.graphs._formats import FORMAT
 from gmem.graphs._mirror import Mirror
@@ -102,3 +103,34 @@ def test_what_runs_ahead_of_its_number_is_waited_for() -> None:
     mirror.catch_up(server.read)
     assert mirror.seq == 2
     assert mirror.cache.task_ids(None, None) == ["t1", "t2"]
+
+
+class Torn(Lagging):
+    """Stands for a server that shows a task while another client removes it: some of its values are gone."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__([1, 2])
+        self.times = times
+
+    def read(self, work: Callable[..., Any]) -> Any:
+        return super().read(lambda run: work(lambda statement, given: self._torn(run, statement, given)))
+
+    def _torn(self, run: Callable[..., Any], statement: str, given: Mapping[str, Any]) -> Any:
+        rows = run(statement, given)
+        if statement is _cypher.CHANGES and self.times:
+            self.times -= 1
+            rows[0]["tasks"][0].append(9)
+        return rows
+
+
+def test_what_is_being_removed_is_looked_at_again() -> None:
+    mirror = Mirror("team")
+    mirror.catch_up(Torn(2).read)
+    assert mirror.cache.task_ids(None, None) == ["t1", "t2"]
+
+
+def test_what_stays_broken_is_named() -> None:
+    mirror = Mirror("team")
+    with pytest.raises(StoreCorrupt, match="gmem doctor"):
+        mirror.catch_up(Torn(99).read)
+    assert mirror.seq is None
