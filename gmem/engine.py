@@ -16,8 +16,7 @@ from gmem.embed import WORDS_ONLY, Embedder
 from gmem.errors import EmbedderMismatch, EmbeddingError, GmemError, InvalidInput, UnknownId, WriteConflict
 from gmem.flow import Flow, call, either
 from gmem.graphs.base import GraphStore
-from gmem.learn import Distiller, Scholar, condensed, upkeep
-from gmem.learn.blame import confirmed
+from gmem.learn import Distiller, Scholar, upkeep
 from gmem.model import Interaction, Notice, Outcome, Suspect, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.recall.deliver import deliver
@@ -105,7 +104,7 @@ class Engine:
             written: Called as soon as the store has the run, before a model writes lessons from it.
         """
         interaction = Interaction(recording.task.id, recording.utterances)
-        task = condensed(recording.task, interaction)
+        task = yield from call(self._scholar.condensed, recording.task, interaction)
         vector = yield from self._vector(task)
         verified = task.outcome != "unknown"
         at_once = verified and not self._scholar.distiller.external
@@ -241,7 +240,7 @@ class Engine:
         (task,) = yield from call(self.store.tasks, self.team, [run_id])
         interaction = yield from call(self.store.interaction, self.team, run_id)
         suspects = task.blame if outcome in (None, task.outcome) else ()
-        if (text or reason) and not confirmed(task):
+        if (text or reason) and not task.confirmed:
             suspects = ()  # found without what is told now
         if blame is not None:
             suspects = (self._suspect(interaction, *checks.blame(blame)),)
@@ -250,7 +249,7 @@ class Engine:
             task, outcome=outcome or task.outcome, score=task.score if figure is None else figure,
             reason=reason or task.reason, feedback=told, blame=suspects, learned=False,
         )  # fmt: skip
-        judged = condensed(judged, interaction)
+        judged = yield from call(self._scholar.condensed, judged, interaction)
         if judged == replace(task, learned=False):
             return task
         op = f"feedback {ids.new_id('o')}"  # the same judgement may come again after another one

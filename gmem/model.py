@@ -43,6 +43,8 @@ Kind = Literal["message", "thought", "tool_call", "tool_result", "action", "obse
 Polarity = Literal["do", "avoid"]
 InsightState = Literal["candidate", "active", "quarantined", "rebuild", "retired"]
 
+WHOLE = 1.0
+"""Share of the blame of somebody whom a person blamed; what is found without one is less."""
 SUPPORTS: Literal["SUPPORTS"] = "SUPPORTS"
 CONTRADICTS: Literal["CONTRADICTS"] = "CONTRADICTS"
 
@@ -177,6 +179,11 @@ class Task:
     length: int = 0
     learned: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person, not the memory, blamed somebody for its failure."""
+        return self.outcome == "failed" and any(suspect.score >= WHOLE for suspect in self.blame)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from sys import intern
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gmem.graphs import codec
-from gmem.graphs.base import Candidates, Standing, Tally
+from gmem.graphs.base import TRUST, Candidates, Standing, Tally, Voice
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
@@ -72,9 +73,12 @@ class TeamCache:
         self._learned: array[int] = array("b")
         self._trust: array[float] = array("f")
         self._length: array[int] = array("I")
+        self._source: list[str] = []
+        self._confirmed: set[str] = set()
         self._words = WordIndex()
         self._vectors = VectorIndex()
         self._standing: dict[str, list[int]] = {}
+        self._voices: dict[str, dict[str, list[int]]] = {}
         self._query: array[int] = array("q")
         self._links_at: dict[str, set[str]] = {}
         self._recalls_of: dict[str, set[str]] = {}
@@ -121,6 +125,7 @@ class TeamCache:
 
     def put_task(self, task: Task) -> None:
         """Take in a task, new or replaced; of its texts only the query is looked at."""
+        (self._confirmed.add if task.confirmed else self._confirmed.discard)(task.id)
         row = self._row.get(task.id)
         if row is None:
             self._row[task.id] = len(self._ids)
@@ -132,6 +137,7 @@ class TeamCache:
             self._learned.append(task.learned)
             self._trust.append(task.trust)
             self._length.append(task.length)
+            self._source.append(intern(task.source))
             self.utterances += task.length
         else:
             if self._query[row] != hash(task.query):
@@ -140,20 +146,35 @@ class TeamCache:
             self.utterances += task.length - self._length[row]
             self._outcome[row] = OUTCOMES[task.outcome]
             self._learned[row] = task.learned
+            said = self.evidence(task.id, "") if self._origin(row) != (task.source, _weight(task.trust)) else []
+            for evidence in said:
+                self._count(evidence, -1)
             self._trust[row] = task.trust
+            self._source[row] = intern(task.source)
+            for evidence in said:
+                self._count(evidence, 1)
             self._length[row] = task.length
 
     def put_evidence(self, evidence: Evidence) -> None:
         """Take in what a task says about an insight, new or replaced."""
         ends = (evidence.task_id, evidence.insight_id)
-        counts = self._standing.setdefault(evidence.insight_id, [0, 0, 0, 0])
         if self.insight.has_edge(*ends):
-            old: Evidence = self.insight.edges[ends]["evidence"]
-            counts[0 if old.resolved else 2] -= 1
-            counts[1 if old.resolved else 3] -= old.followed
-        counts[0 if evidence.resolved else 2] += 1
-        counts[1 if evidence.resolved else 3] += evidence.followed
+            self._count(self.insight.edges[ends]["evidence"], -1)
+        self._count(evidence, 1)
         self.insight.add_edge(*ends, evidence=evidence)
+
+    def _count(self, evidence: Evidence, sign: int) -> None:
+        """Count evidence, or take it out of the counts again."""
+        row = self._row.get(evidence.task_id)
+        source, weight = ("", 0) if row is None else self._origin(row)  # `check` reads damaged stores, too
+        counts = self._standing.setdefault(evidence.insight_id, [0, 0, 0, 0])
+        voice = self._voices.setdefault(evidence.insight_id, {}).setdefault(source, [0, 0, 0, 0])
+        for each, amount in ((counts, sign), (voice, sign * weight)):
+            each[0 if evidence.resolved else 2] += amount
+            each[1 if evidence.resolved else 3] += amount * evidence.followed
+
+    def _origin(self, row: int) -> tuple[str, int]:
+        return self._source[row], _weight(self._trust[row])
 
     def put_recall(self, event: RecallEvent) -> None:
         """Take in a ledger entry, new or replaced."""
@@ -193,6 +214,15 @@ class TeamCache:
             if (outcome is None or self._outcome[row] == outcome)
             and (learned is None or bool(self._learned[row]) == learned)
         ]
+
+    def confirmed(self) -> list[str]:
+        """Give the failed tasks for which a person blamed somebody, sorted."""
+        return sorted(self._confirmed)
+
+    def origins(self, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
+        """Give source and trust of those of the tasks that are there."""
+        rows = {id: self._row[id] for id in ids if id in self._row}
+        return {id: (self._source[row], self._origin(row)[1] / TRUST) for id, row in rows.items()}
 
     def count(self, outcome: int) -> int:
         """Count the tasks with an outcome."""
@@ -241,7 +271,10 @@ class TeamCache:
 
     def standing(self, insight_id: str) -> Standing:
         """Count the evidence about an insight."""
-        return Standing(*self._standing.get(insight_id, ()))
+        voices = self._voices.get(insight_id, {})
+        a, b, c, d = self._standing.get(insight_id, (0, 0, 0, 0))
+        heard = tuple(Voice(source, *voices[source]) for source in sorted(voices) if any(voices[source]))
+        return Standing(a, b, c, d, heard)
 
     def links_at(self, insight_id: str) -> list[InsightLink]:
         """Give the hyper-edges at an insight, or all, by (source, target, via)."""
@@ -263,3 +296,7 @@ class TeamCache:
             outcomes = [self._outcome[self._row[run]] for run in runs if run in self._row]
             counts += [sum(o != 0 for o in outcomes), sum(o > 0 for o in outcomes)]
         return Tally(*counts)
+
+
+def _weight(trust: float) -> int:
+    return round(trust * TRUST)

@@ -34,6 +34,14 @@ class CachedStore(Portable):
         with self._held(team) as (cache, _):
             return cache.task_ids(None if outcome is None else OUTCOMES[outcome], learned)
 
+    def origins(self, team: str, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
+        with self._held(team) as (cache, _):
+            return cache.origins(ids)
+
+    def confirmed(self, team: str) -> list[str]:
+        with self._held(team) as (cache, _):
+            return cache.confirmed()
+
     def insights(
         self, team: str, ids: Sequence[str] | None = None, *, states: Sequence[InsightState] = ()
     ) -> list[Insight]:

@@ -108,7 +108,8 @@ CALL (first, until) {
   WHERE t.team = $team AND t.written >= first AND t.written < until
   RETURN [
     collect(t.number), collect(t.id), collect(t.query), collect(t.outcome), collect(t.learned), collect(t.trust),
-    collect(t.length), collect(coalesce(t.vector, t.embedding, false))
+    collect(t.length), collect(t.source), collect(any(score IN coalesce(t.blamed_scores, []) WHERE score >= 1.0)),
+    collect(coalesce(t.vector, t.embedding, false))
   ] AS tasks, max(t.written) AS tasks_last
 }
 CALL (first, until) {

@@ -22,7 +22,7 @@ from gmem.graphs import _cypher, _rows
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._formats import check_unchanged
 from gmem.graphs._rows import Row, uid
-from gmem.model import Evidence, InsightLink, Model, Similar, Task
+from gmem.model import WHOLE, Evidence, InsightLink, Model, Similar, Suspect, Task
 
 __all__ = ["Mirror", "read_head"]
 
@@ -185,6 +185,8 @@ def _add(found: _Changes, parts: Sequence[Row]) -> int:
     return max((last for part in parts for last in part["lasts"] if last is not None), default=-1)
 
 
+_BY_A_PERSON = (Suspect("", 0, "", WHOLE),)
+"""Whom somebody blamed is not looked at here, only that somebody did."""
 _UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
@@ -215,8 +217,13 @@ class _Changes:
 
     def apply(self, cache: TeamCache) -> None:
         """Do to a cache what was done to the team; tasks come in the order of their numbers."""
-        for _, id, query, outcome, learned, trust, length, vector in sorted(self._tasks.values(), key=itemgetter(0)):
-            cache.put_task(Task(id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length))
+        for _, id, query, outcome, learned, trust, length, source, blamed, vector in sorted(
+            self._tasks.values(), key=itemgetter(0)
+        ):
+            cache.put_task(Task(
+                id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length, source=source,
+                blame=_BY_A_PERSON if blamed else (),
+            ))  # fmt: skip
             if vector is not False:
                 cache.put_vector(id, _rows.to_vector(vector))
         for row in self._insights.values():

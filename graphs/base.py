@@ -37,9 +37,11 @@ from gmem.model import (
     Task,
 )
 
-__all__ = ["Batch", "Candidates", "GraphStore", "Standing", "Tally", "TeamStats"]
+__all__ = ["TRUST", "Batch", "Candidates", "GraphStore", "Standing", "Tally", "TeamStats", "Voice"]
 
 FloatArray = NDArray[np.float32]
+TRUST = 1000
+"""A run that is trusted fully, in voices: trust is summed in whole thousandths, so that no order gives another sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,37 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """What the runs of one source say about an insight, each counted by how far it is trusted.
+
+    Attributes:
+        source: Where the traces came from (`Task.source`).
+        successes: Trust of the runs that went well, in thousandths, summed.
+        successes_followed: Of those that followed it as well.
+        failures: Of the failed ones.
+        failures_followed: Of the failed ones that followed it.
+    """
+
+    source: str
+    successes: int = 0
+    successes_followed: int = 0
+    failures: int = 0
+    failures_followed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """The evidence about one insight, counted: how many verified runs followed it, and how they ended."""
+    """The evidence about one insight, counted: how many verified runs followed it, and how they ended.
+
+    Attributes:
+        voices: The same by source, weighed by trust: by name of the source, those without any evidence left out.
+    """
 
     successes: int = 0
     successes_followed: int = 0
     failures: int = 0
     failures_followed: int = 0
+    voices: tuple[Voice, ...] = ()
 
     @property
     def supports(self) -> int:
@@ -230,6 +256,15 @@ class GraphStore(ABC):
     @abstractmethod
     def task_ids(self, team: str, *, outcome: Outcome | None = None, learned: bool | None = None) -> list[str]:
         """Give the ids of a team's tasks in the order in which they were first written."""
+
+    def origins(self, team: str, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
+        """Give source and trust of those of the tasks that are there; a store that has them at hand reads nothing."""
+        return {id: (task.source, task.trust) for id, (task, _) in self.cases(team, ids).items()}
+
+    def confirmed(self, team: str) -> list[str]:
+        """Give the ids of the failed tasks for which a person blamed somebody, sorted."""
+        failed = self.tasks(team, self.task_ids(team, outcome="failed"))
+        return sorted(task.id for task in failed if task.confirmed)
 
     @abstractmethod
     def interaction(self, team: str, task_id: str) -> Interaction:

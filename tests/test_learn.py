@@ -11,7 +11,7 @@ from stories import BAD, GOOD, kitchen, play
 
 import gmem
 from gmem.flow import Flow
-from gmem.graphs.base import Standing
+from gmem.graphs.base import Standing, Voice
 from gmem.learn import Contrast, Lessons, RulesDistiller
 from gmem.learn.blame import blame
 from gmem.learn.condense import condense
@@ -221,7 +221,8 @@ def test_lessons_carry_the_pair_of_runs_that_taught_them(memory: gmem.Memory) ->
     ((good, bad),) = lesson.taught_by
     assert memory.get(good).outcome == "resolved" and memory.get(bad).outcome == "failed"
     standing = memory.store.standing("blue", lesson.id)
-    assert standing == Standing(successes=6, successes_followed=6, failures=4, failures_followed=0)
+    voice = Voice("run", successes=6000, successes_followed=6000, failures=4000)
+    assert standing == Standing(successes=6, successes_followed=6, failures=4, failures_followed=0, voices=(voice,))
     assert lesson.origin == "rules" and not any(thing in lesson.text for thing in ("carrot", "kale"))
 
 

@@ -27,7 +27,7 @@ LAYERS = [
     ["errors"],
     ["model", "ids", "checks", "flow", "text", "stats"],
     ["graphs"],
-    ["embed", "answers", "meter"],
+    ["embed", "answers", "meter", "voices"],
     ["recall"],
     ["prompts", "transcript"],
     ["llm"],

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from gmem.learn.clues import ERROR, GUESS, clues, replies
 from gmem.learn.ranking import shares
-from gmem.learn.weights import PLAIN, TOLD
+from gmem.learn.refine import SHIPPED, Weights
 from gmem.model import Suspect, Task, Utterance
 
-__all__ = ["blame", "confirmed", "ordered"]
+__all__ = ["blame", "ordered"]
 
 SUSPECTS = 3
 MOST = 0.99
@@ -62,12 +62,7 @@ _WHY = {
 }
 
 
-def confirmed(task: Task) -> bool:
-    """Tell whether a person, not this module, blamed somebody for a failure."""
-    return any(suspect.score >= 1.0 for suspect in task.blame)
-
-
-def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
+def blame(task: Task, utterances: Sequence[Utterance], weights: Weights = SHIPPED) -> tuple[Suspect, ...]:
     """Rank the utterances of a failed run by how likely each was the decisive mistake.
 
     What counts against an utterance can be checked in the trace, and is said: its place, errors and
@@ -77,6 +72,7 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     Args:
         task: The task, with its reason and feedback.
         utterances: Its utterances, in order.
+        weights: What each clue counts: those that ship with gmem, or those that a team's confirmed blame refined.
 
     Returns:
         At most three suspects, most likely first, with shares of the blame that sum to at most 1;
@@ -85,16 +81,17 @@ def blame(task: Task, utterances: Sequence[Utterance]) -> tuple[Suspect, ...]:
     if task.outcome != "failed":
         return ()
     told = f"{task.reason}\n{task.feedback}".strip()
-    weights = TOLD if told else PLAIN
+    counts = weights.told if told else weights.plain
     seen = clues(task, utterances, told)
     rows = [row for _, row in seen]
-    placed = ordered(seen, weights)
+    placed = ordered(seen, counts)
     usual = _means(rows)
     said = replies(utterances)
     best = [(seen[i][0], rows[i], min(MOST, part)) for i, part in placed[:SUSPECTS]]
     top = best[0][2] if best else 0.0
+    learned = f" (weighed as {weights.confirmed} confirmed failures of this team suggest)" if weights.confirmed else ""
     return tuple(
-        Suspect(u.agent, u.seq, _why(u, said.get(u.seq, ""), row, usual, weights), round(min(top, p), 4))
+        Suspect(u.agent, u.seq, _why(u, said.get(u.seq, ""), row, usual, counts) + learned, round(min(top, p), 4))
         for u, row, p in best
     )
 

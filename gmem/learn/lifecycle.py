@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 
 from gmem.graphs.base import Standing
 from gmem.learn.gates import USUAL, Gates
 from gmem.learn.patterns import is_habit
+from gmem.learn.strata import compare
 from gmem.model import Insight, InsightState
 from gmem.stats import fisher
 from gmem.text import words
+from gmem.voices import Heard, hear
 
 __all__ = ["duplicates", "negated", "same_lesson", "state_of", "why"]
 
@@ -35,21 +38,22 @@ def state_of(insight: Insight, standing: Standing, verdict: bool | None = None, 
 
     A lesson about a habit is compared within questions, which its counts alone cannot tell: it becomes
     active when a panel says so (`verdict`), and stays so until a panel or its counts say otherwise.
+
+    Runs count by how far they are trusted, and a source that says more than all others together neither makes
+    an insight nor ends it against them (`gmem.voices`).
     """
     if insight.state == "quarantined":
         return "quarantined"
     said = standing.supports + standing.contradicts
-    against = standing.contradicts >= standing.supports
+    found = hear(standing if gates.in_turn else replace(standing, voices=()), mined=bool(insight.pattern))
+    against = found.contradicts >= found.supports
     if insight.pattern:
-        chance = fisher(
-            standing.successes_followed,
-            standing.successes - standing.successes_followed,
-            standing.failures_followed,
-            standing.failures - standing.failures_followed,
-        )
+        chance = _chance(found)
         holds, refuted = chance <= gates.active and not against, against or chance > REFUTED
     else:
-        holds, refuted = standing.supports >= PROMOTED_BY and not against, against
+        holds, refuted = found.supports >= PROMOTED_BY and not against, against
+    if found.others is not None:  # one source alone neither makes an insight nor ends it
+        holds, refuted = holds and found.others > 0, refuted and found.others <= 0
     if holds and insight.pattern and is_habit(insight.pattern):
         holds = insight.state in ("active", "rebuild") if verdict is None else verdict
     if holds:
@@ -57,6 +61,13 @@ def state_of(insight: Insight, standing: Standing, verdict: bool | None = None, 
     if said >= JUDGED_BY and refuted:
         return "retired"
     return "retired" if insight.state == "retired" else "candidate"
+
+
+def _chance(found: Heard) -> float:
+    if len(found.tables) == 1:
+        return fisher(*found.tables[0])
+    # What only tells a talkative source from the others need not be the insight's doing.
+    return compare(found.tables).p
 
 
 def why(insight: Insight, standing: Standing) -> str:
@@ -68,12 +79,24 @@ def why(insight: Insight, standing: Standing) -> str:
     if insight.state == "rebuild":
         return "it lost runs to forgetting; the next consolidation says whether the others carry it"
     if insight.state == "active":
-        return f"it holds: {standing.supports} of {said} runs support it"
+        return f"it holds: {standing.supports} of {said} runs support it{_weighed(insight, standing)}"
     if standing.contradicts >= standing.supports and said:
-        return runs
+        return runs + _weighed(insight, standing)
     if insight.state == "retired":
-        return f"{runs}, and chance gives as much" if insight.pattern else runs
-    return "what speaks for it may still be chance, or holds no more" if insight.pattern else "too few runs support it"
+        return (f"{runs}, and chance gives as much" if insight.pattern else runs) + _weighed(insight, standing)
+    doubt = "what speaks for it may still be chance, or holds no more" if insight.pattern else "too few runs support it"
+    return doubt + _weighed(insight, standing)
+
+
+def _weighed(insight: Insight, standing: Standing) -> str:
+    """Say in words what the sources of the evidence change; nothing if they change nothing."""
+    found = hear(standing, mined=bool(insight.pattern))
+    if found.loud:
+        leaning = {1: "they lean to it", 0: "they say neither", -1: "they lean against it"}[found.others or 0]
+        return f"; most of them are of one source ({found.loud}), heard as much as all others together: {leaning}"
+    if (found.supports, found.contradicts) != (standing.supports, standing.contradicts):
+        return f"; weighed by trust, {found.supports} for it and {found.contradicts} against"
+    return ""
 
 
 def duplicates(insights: Sequence[Insight]) -> list[tuple[Insight, Insight]]:

@@ -22,10 +22,12 @@ from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
 from gmem.learn.panel import Member, Panels, due
 from gmem.learn.patterns import Profile, is_habit, profile
+from gmem.learn.refine import SHIPPED, Judges, Weights
 from gmem.learn.rules import evidence_of, mine_habits
 from gmem.model import Evidence, Insight, InsightLink, InsightState, Interaction, Notice, RecallEvent, Task
 from gmem.recall.rank import relevance, top
 from gmem.text import terms
+from gmem.voices import updated
 
 __all__ = ["Scholar", "condensed"]
 
@@ -36,10 +38,10 @@ REVIEWED = 24
 REMEMBERED_PROFILES = 4096
 
 
-def condensed(task: Task, interaction: Interaction) -> Task:
+def condensed(task: Task, interaction: Interaction, weights: Weights = SHIPPED) -> Task:
     """Give a task its key steps and, if it failed, its suspects; blame that a person gave is kept."""
     steps = condense(interaction.utterances, task.outcome)
-    suspects = task.blame or blame(task, interaction.utterances)
+    suspects = task.blame or blame(task, interaction.utterances, weights)
     return replace(task, key_steps=steps, blame=suspects if task.outcome == "failed" else ())
 
 
@@ -55,7 +57,13 @@ class Scholar:
         self.gates: Gates = getattr(distiller, "gates", USUAL)
         self._clock = clock
         self._profiles: OrderedDict[tuple[str, str], Profile] = OrderedDict()
+        self._judges = Judges(store, self.gates.trust)
         self._panels = Panels(store, self._profile, lambda team, id: self._profiles.get((team, id)), self.gates)
+
+    def condensed(self, task: Task, interaction: Interaction) -> Task:
+        """Give a task its key steps and, if it failed, its suspects, by what the team's people have confirmed."""
+        asks = task.outcome == "failed" and not task.blame
+        return condensed(task, interaction, self._judges.weights(task.team) if asks else SHIPPED)
 
     def study(
         self,
@@ -110,7 +118,7 @@ class Scholar:
                 )
         insights = yield from call(
             self._states, task.team, lessons.insights, known, list(evidence.values()), lessons.verdicts,
-            () if verified else before,
+            task, () if verified else before,
         )  # fmt: skip
         batch = Batch(
             team=task.team,
@@ -254,6 +262,7 @@ class Scholar:
         known: Sequence[tuple[Insight, Standing]],
         evidence: Sequence[Evidence],
         verdicts: Mapping[str, bool],
+        own: Task | None = None,
         gone: Sequence[Evidence] = (),
     ) -> list[Insight]:
         """Put every insight in the state that the evidence puts it in, with this batch's and without what goes."""
@@ -267,28 +276,16 @@ class Scholar:
             about.setdefault(e.insight_id, []).append((e, None))
         for e in evidence:
             about.setdefault(e.insight_id, []).append((said.get(e.task_id, {}).get(e.insight_id), e))
+        told = {e.task_id for pairs in about.values() for pair in pairs for e in pair if e is not None}
+        origins = self._store.origins(team, sorted(told))
+        if own is not None:
+            origins[own.id] = own.source, own.trust
         out: dict[str, Insight] = {i.id: i for i in changed}
         for insight in [*changed, *(i for i, _ in known if i.id not in out)]:
-            standing = _updated(standings.get(insight.id, Standing()), about.get(insight.id, ()))
+            standing = updated(standings.get(insight.id, Standing()), about.get(insight.id, ()), origins)
             state = state_of(insight, standing, verdicts.get(insight.id), self.gates)
             if insight.id in out:
                 out[insight.id] = replace(insight, state=state)
             elif state != insight.state:
                 out[insight.id] = replace(insight, state=state, updated=now, version=insight.version + 1)
         return [out[id] for id in sorted(out)]
-
-
-def _updated(standing: Standing, changes: Sequence[tuple[Evidence | None, Evidence | None]]) -> Standing:
-    """Count evidence that is new, that replaces what was said before, or that is taken back."""
-    counts = [
-        standing.successes,
-        standing.successes_followed,
-        standing.failures,
-        standing.failures_followed,
-    ]
-    for old, new in changes:
-        for e, sign in ((old, -1), (new, 1)):
-            if e is not None:
-                counts[0 if e.resolved else 2] += sign
-                counts[1 if e.resolved else 3] += sign * e.followed
-    return Standing(*counts)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gmem.graphs.base import Candidates, GraphStore, Standing
+from gmem.graphs.base import Candidates, GraphStore
 from gmem.model import Insight, Interaction, Task
 from gmem.recall.items import Lesson, Row
 from gmem.recall.rank import insight_weight, lift, relevance, top
 from gmem.recall.settings import RecallSettings
+from gmem.voices import Heard, hear
 
 __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
 
@@ -186,16 +187,17 @@ def _up(store: GraphStore, team: str, reached: list[Hit]) -> tuple[list[FoundLes
         if insight.id not in pull:
             continue
         standing = store.standing(team, insight.id)
+        heard = hear(standing, mined=bool(insight.pattern))
         measured = lift(store.tally(team, insight.id))
         _, low, high = measured or (0.0, 0.0, 0.0)
-        weight = insight_weight(pull[insight.id], standing.supports, standing.contradicts, low, high)
+        weight = insight_weight(pull[insight.id], heard.supports, heard.contradicts, low, high)
         # A success that followed the advice proves more to a reader than a failure that did not.
         proofs = (*followed.get(insight.id, ()), *lacking.get(insight.id, ()))[:PROOFS]
         path = "up from " + ", ".join(proofs)
-        parts = {"pull": pull[insight.id], "supports": standing.supports, "contradicts": standing.contradicts}
+        parts = {"pull": pull[insight.id], "supports": heard.supports, "contradicts": heard.contradicts}
         if measured is not None:
             parts |= {"lift_low": low, "lift_high": high}
-        why = _against(pull[insight.id], standing, measured)
+        why = _against(pull[insight.id], heard, measured)
         if why:
             dropped.append(Row(insight.id, "lesson", "dropped", path, weight, 0, why, parts))
             continue
@@ -212,9 +214,9 @@ def _up(store: GraphStore, team: str, reached: list[Hit]) -> tuple[list[FoundLes
     return _without_opposites(lessons, dropped)
 
 
-def _against(pull: float, standing: Standing, measured: tuple[float, float, float] | None) -> str:
-    if standing.contradicts >= standing.supports:
-        return f"contradicted by {standing.contradicts} of {standing.supports + standing.contradicts} runs"
+def _against(pull: float, heard: Heard, measured: tuple[float, float, float] | None) -> str:
+    if heard.contradicts >= heard.supports:
+        return f"contradicted by {heard.contradicts} of {heard.supports + heard.contradicts} runs"
     if pull <= 0:
         return "the tasks nearest to the query contradict it"
     if measured is not None and measured[2] < 0:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gmem.errors import InvalidInput, UnknownId
-from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats
-from gmem.model import Evidence, InsightLink, Interaction
+from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats, Voice
+from gmem.model import Evidence, InsightLink, Interaction, Suspect
 from gmem.testing._suite import HOSTILE_NAMES, Suite, now_and_later, teach
 from gmem.testing.examples import (
     EXAMPLE_MODEL,
@@ -140,9 +140,42 @@ class ReadingTests(Suite):
             assert opened.evidence("team", task_id="a", insight_id="i") == [Evidence("a", "i", True, False)]
             assert opened.evidence("team", task_id="b", insight_id="h") == []
             standing = opened.standing("team", "i")
-            assert standing == Standing(2, 1, 2, 1)
+            assert standing == Standing(2, 1, 2, 1, (Voice("run", 2000, 1000, 2000, 1000),))
             assert (standing.supports, standing.contradicts) == (2, 2)
             assert opened.standing("team", "nothing") == Standing()
+
+    def test_evidence_is_counted_by_source_and_trust_as_they_are_now(
+        self, store: GraphStore, again: Callable[[], GraphStore]
+    ) -> None:
+        told = {"a": ("run", 1.0), "b": ("import", 0.3), "c": ("import", 0.25), "d": ("loud", 0.0)}
+        store.write([example_batch(id, source=source, trust=trust) for id, (source, trust) in told.items()])
+        evidence = [Evidence(id, "i", id != "c", id != "b") for id in told]
+        store.write([Batch("team", "op", insights=[example_insight("i")], evidence=evidence)])
+        here = Standing(3, 2, 1, 1, (Voice("import", 250, 0, 300, 300), Voice("run", 1000, 1000)))
+        for opened in now_and_later(store, again):
+            assert opened.standing("team", "i") == here
+            assert opened.origins("team", ["c", "nobody", "a"]) == {"a": ("run", 1.0), "c": ("import", 0.25)}
+        last = again()
+        last.write([Batch("team", "later", tasks=[example_task("b", source="run", trust=0.5)])])
+        here = Standing(3, 2, 1, 1, (Voice("import", 250), Voice("run", 1000, 1000, 500, 500)))
+        for opened in now_and_later(last, again):
+            assert opened.standing("team", "i") == here
+
+    def test_failures_for_which_a_person_blamed_somebody_are_known(
+        self, store: GraphStore, again: Callable[[], GraphStore]
+    ) -> None:
+        sure, unsure = (Suspect("Bob", 1, "he slept", 1.0),), (Suspect("Bob", 1, "he is early", 0.9),)
+        failed = {"c": sure, "a": unsure, "b": sure, "d": ()}
+        store.write([example_batch(id, outcome="failed", blame=blame) for id, blame in failed.items()])
+        store.write([example_batch("e")])
+        for opened in now_and_later(store, again):
+            assert opened.confirmed("team") == ["b", "c"]
+            assert opened.confirmed("other") == []
+        last = again()
+        changed = [example_task("b", blame=()), example_task("a", outcome="failed", blame=sure)]
+        last.write([Batch("team", "judged", tasks=changed)])
+        for opened in now_and_later(last, again):
+            assert opened.confirmed("team") == ["a", "c"]
 
     def test_a_task_and_an_insight_may_share_an_id(self, store: GraphStore, again: Callable[[], GraphStore]) -> None:
         teach(store, ["x", "y"])

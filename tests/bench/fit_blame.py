@@ -14,10 +14,9 @@ from gmem.importers import whowhen
 from gmem.importers.trace import Trace
 from gmem.learn.clues import clues
 from gmem.learn.ranking import fit
+from gmem.learn.refine import aim
 from gmem.model import Task, Utterance
 
-AGENT = 0.4
-"""Share of the blame that goes to all steps of the agent, the rest to the very step."""
 STRENGTH = 20.0
 PUNISHED = 1.5
 """Given, not fitted: annotated runs of chats have no rewards."""
@@ -49,10 +48,7 @@ def read(path: Path) -> list[Judged]:
 def example(run: Judged, told: bool) -> tuple[list[Mapping[str, float]], list[float]]:
     """Give the clues of a run, and the blame that each candidate should have."""
     seen = clues(run.task, run.said, run.reason if told else "")
-    own = sum(u.agent == run.agent for u, _ in seen)
-    hit = any(u.seq == run.step for u, _ in seen)
-    blame = [AGENT * (u.agent == run.agent) / max(1, own) + (1 - AGENT) * (u.seq == run.step and hit) for u, _ in seen]
-    return [row for _, row in seen], blame
+    return [row for _, row in seen], aim([u.agent for u, _ in seen], [u.seq for u, _ in seen], run.agent, run.step)
 
 
 def weights(runs: Sequence[Judged], strength: float = STRENGTH) -> tuple[dict[str, float], dict[str, float]]:
