@@ -1,4 +1,4 @@
-"""Lessons about habits are the same from both stores."""
+"""Lessons about habits, and whom to blame, are the same from both stores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confirmed import confirm, fail
 from neo4j_fixture import Access
 
 import gmem
@@ -46,3 +47,27 @@ def test_both_stores_teach_the_same_habits(neo4j: Access, tmp_path: Path) -> Non
         store.close()
     assert ours == theirs
     assert any(insight.pattern.startswith(("says|", "check|", "then|", "ends|")) for insight, _ in ours)
+
+
+def test_both_stores_blame_the_same_after_people_confirmed_blame(neo4j: Access, tmp_path: Path) -> None:
+    def blamed(memory: gmem.Memory) -> list[Any]:
+        confirm(memory, range(8))
+        found = [fail(memory, 100)]
+        memory.forget(task="t3")
+        return [*found, fail(memory, 101)]
+
+    with gmem.Memory(tmp_path / "m.gmem", embedder="none", team="blue") as embedded:
+        ours = blamed(embedded)
+    store = neo4j.open()
+    try:
+        with gmem.Memory(store, embedder="none", team="blue") as served:
+            confirm(served, range(8))
+            found = [fail(served, 100)]
+        other = neo4j.open()  # as another process would, which saw nothing of it
+        with gmem.Memory(other, embedder="none", team="blue") as served:
+            served.forget(task="t3")
+            found.append(fail(served, 101))
+    finally:
+        store.close()
+    assert ours == found
+    assert ["8 confirmed" in ours[0][0].reason, "7 confirmed" in ours[1][0].reason] == [True, True]
