@@ -26,6 +26,8 @@ def storable(text: object, limit: int = checks.MAX_MESSAGE, *, empty: str = NOTH
     >>> storable("a\0b") == "a\ufffdb", storable("  "), storable("x" * 20, 16)
     (True, '(nothing)', 'xxxxxx [... cut]')
     """
+    if type(text) is str and text.isascii() and len(text) <= limit and "\0" not in text and text.strip():
+        return text  # as nearly all are
     raw = text_of(text).replace("\0", "\ufffd").encode("utf-8", "replace")
     if len(raw) > limit:
         raw = raw[: limit - len(CUT)].decode("utf-8", "ignore").encode() + CUT.encode()

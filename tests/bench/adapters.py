@@ -75,12 +75,13 @@ def measure(bench: Bench) -> list[Table]:
         "a turn: all that gmem adds to a run, by the number of turns; recall, and storing and learning at the end, too",
         "a message: what a run with tools costs more than one without, by the number of further messages",
         "medians of runs with and without gmem in turns; cpu: all threads together; embedding the query is left out",
-        f"goals: {GOAL_MESSAGE:g} ms a message, {GOAL_TURN:g} ms a turn",
+        f"goals: {GOAL_MESSAGE:g} ms a message, {GOAL_TURN:g} ms a turn; where the load is above the number of",
+        "cores, wall times with and without gmem are a multiple of those of the processor",
         *missing,
     )
     head = (
         "team", "messages a run", "without ms", "with ms", "added ms", "added cpu ms", "cpu ms a turn", "ms a turn",
-        "goal a turn", "ms a message", "goal a message",
+        "goal a turn", "ms a message", "cpu ms a message", "goal a message", "load",
     )  # fmt: skip
     blocked = (
         f"a task ticks every {TICK * 1000:g} ms; the longest wait of each run beyond that, and the most work of all",
@@ -177,16 +178,19 @@ async def _ticking(go: Go, query: str) -> tuple[float, float]:
 def _costs(name: str, found: dict[tuple[int, bool], Side], said: dict[int, int]) -> list[Sequence[Figure]]:
     rows: list[Sequence[Figure]] = []
     added: dict[int, float] = {}
+    work: dict[int, float] = {}
     for tools in (0, TOOLS):
         without, attached = found[tools, False].times, found[tools, True].times
         added[tools] = attached.ms(50) - without.ms(50)
+        work[tools] = attached.ms(50, cpu=True) - without.ms(50, cpu=True)
         turn = added[tools] / TURNS
-        message = (added[tools] - added[0]) / (said[tools] - said[0]) if tools else None
+        further = said[tools] - said[0]
+        message = (added[tools] - added[0]) / further if tools else None
         rows.append((
             f"{name}, {tools} tool calls a turn", said[tools], without.ms(50), attached.ms(50), added[tools],
-            attached.ms(50, cpu=True) - without.ms(50, cpu=True),
-            (attached.ms(50, cpu=True) - without.ms(50, cpu=True)) / TURNS, turn, _said(turn <= GOAL_TURN),
-            message, None if message is None else _said(message <= GOAL_MESSAGE),
+            work[tools], work[tools] / TURNS, turn, _said(turn <= GOAL_TURN),
+            message, (work[tools] - work[0]) / further if tools else None,
+            None if message is None else _said(message <= GOAL_MESSAGE), load(),
         ))  # fmt: skip
     return rows
 
