@@ -79,9 +79,10 @@ else
 	HF_HUB_OFFLINE=1 $(ST_VENV)/bin/python -m pytest -q tests/extras/test_sentence_transformers.py
 endif
 
-bench: $(VENV)/ready  ## the figures of the README, measured here (minutes)
+# DATA=folder with real traces, TOPICS="blame growth" for some of them, QUICK=1 for smaller sizes; see docs/bench.md
+bench: $(VENV)/ready  ## the figures of the README, measured here (minutes; with DATA=folder those of real traces, too)
 	-$(NEO4J) start --name test --version $(NEO4J_VERSION)
-	$(BIN)/python -m tests.bench --out bench-output; code=$$?; $(NEO4J) stop --name test; exit $$code
+	$(BIN)/python -m tests.bench $(TOPICS) --out bench-output $(if $(DATA),--data "$(DATA)") $(if $(QUICK),--quick); code=$$?; $(NEO4J) stop --name test; exit $$code
 
 format: $(VENV)/ready  ## put the code in shape
 	$(BIN)/ruff check --fix .

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.topics) - set(TOPICS)):
         parser.error(f"there is no topic {unknown[0]!r}; there are {', '.join(TOPICS)}")
-    console = Console()
+    console, hints = Console(), Console(stderr=True)
     if not console.is_terminal:
         console = Console(width=150)  # the tables are cut off at the width that is assumed for a file
     machine = {
@@ -94,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bench.recalls = bench.writes = options.runs
             bench.repeats = 1
         bench.data, bench.quick = options.data, options.quick
-        for name in options.topics or TOPICS:
+        names = options.topics or list(TOPICS)
+        for place, name in enumerate(names, 1):
+            hints.print(f"{place} of {len(names)}: {name} ...", style="dim")
             start, before = time.perf_counter(), load()
             tables = TOPICS[name](bench)
             for table in tables:
@@ -107,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.out:
                 options.out.mkdir(parents=True, exist_ok=True)
                 _write(options.out / f"{name}.json", {"machine": machine, **found[-1]})
-                for place, table in enumerate(tables, 1):
-                    draw(table, options.out / (f"{name}.png" if len(tables) == 1 else f"{name}-{place}.png"))
+                for number, table in enumerate(tables, 1):
+                    draw(table, options.out / (f"{name}.png" if len(tables) == 1 else f"{name}-{number}.png"))
     if options.json:
         _write(options.json, {"machine": machine, "topics": found})
 

@@ -17,10 +17,10 @@ from gmem.learn.blame import SUSPECTS, ordered
 from gmem.learn.clues import accused, clues
 from gmem.learn.refine import Judged as Confirmed
 from gmem.learn.refine import Weights, refine
-from gmem.learn.refine import judged as confirmed
+from gmem.learn.refine import judged as looked_at
 from gmem.model import Interaction, Suspect, Utterance
 
-from .fit_blame import Judged, read, weights
+from .fit_blame import Example, Judged, example, fitted, read
 from .report import Bench, Figure, Table
 
 __all__ = ["measure"]
@@ -86,12 +86,13 @@ def _refined(runs: Sequence[Judged], groups: Mapping[str, Sequence[int]], draws:
     rows: list[Sequence[Figure]] = []
     for told in (False, True):
         seen = [clues(run.task, run.said, run.reason if told else "") for run in runs]
+        judged = [_as_judged(run) for run in runs]
         for team in ("CaptainAgent", "Magentic-One"):
             for known in (False, True):
                 hits: dict[int, list[Hits]] = {}
                 for draw in range(draws):
                     for fold in range(PARTS):
-                        _confirm(runs, seen, told, groups[team], known, (draw, fold), hits)
+                        _confirm(runs, seen, judged, told, groups[team], known, (draw, fold), hits)
                 for count, found in sorted(hits.items()):
                     agent, step, _, top = (statistics.mean(hit[at] for hit in found) for at in range(4))
                     better = statistics.mean(h[1] for h in found) - statistics.mean(h[1] for h in hits[0])
@@ -109,8 +110,8 @@ def _refined(runs: Sequence[Judged], groups: Mapping[str, Sequence[int]], draws:
 
 
 def _confirm(
-    runs: Sequence[Judged], seen: Sequence[Seen], told: bool, team: Sequence[int], known: bool, draw: tuple[int, int],
-    hits: dict[int, list[Hits]],
+    runs: Sequence[Judged], seen: Sequence[Seen], judged: Sequence[Confirmed], told: bool, team: Sequence[int],
+    known: bool, draw: tuple[int, int], hits: dict[int, list[Hits]],
 ) -> None:  # fmt: skip
     rng = random.Random(f"confirm {draw[0]}")
     questions = sorted({_question(runs[i]) for i in team})
@@ -120,13 +121,14 @@ def _confirm(
     pool = [i for i in team if _question(runs[i]) not in asked]
     rng.shuffle(pool)
     cut = len(pool) // 2 if known else 0
-    fitted = [i for i in range(len(runs)) if i not in team and _question(runs[i]) not in asked] + pool[:cut]
-    plain, more = weights([runs[i] for i in fitted])
-    shipped = Weights(plain, more)
-    judged = [_as_judged(runs[i]) for i in pool[cut:]]
+    shown = [i for i in range(len(runs)) if i not in team and _question(runs[i]) not in asked] + pool[:cut]
+    shipped = Weights(*fitted(
+        [(judged[i].plain, judged[i].blame) for i in shown], [(judged[i].rows, judged[i].blame) for i in shown]
+    ))  # fmt: skip
+    confirmed = [judged[i] for i in pool[cut:]]
     for count in (0, *CONFIRMED):
-        if count <= len(judged):
-            found = refine(judged[:count], shipped)
+        if count <= len(confirmed):
+            found = refine(confirmed[:count], shipped)
             for i in test:
                 best = [seen[i][place][0] for place, _ in ordered(seen[i], found.told if told else found.plain)]
                 hits.setdefault(count, []).append(_hits(runs[i], best))
@@ -135,12 +137,13 @@ def _confirm(
 def _as_judged(run: Judged) -> Confirmed:
     suspect = Suspect(run.agent, run.step, "", 1.0)
     task = replace(run.task, reason=run.reason, blame=(suspect,))
-    return confirmed(task, Interaction(task.id, run.said))
+    return looked_at(task, Interaction(task.id, run.said))
 
 
 def _drawn(runs: Sequence[Judged], told: bool, draws: int) -> list[list[Hits]]:
     seen = [clues(run.task, run.said, run.reason if told else "") for run in runs]
-    return [_crossed(runs, seen, told, _folds(runs, seed)) for seed in range(draws)]
+    shown = [example(run, told) for run in runs]
+    return [_crossed(runs, seen, shown, told, _folds(runs, seed)) for seed in range(draws)]
 
 
 def _folds(runs: Sequence[Judged], seed: int) -> list[int]:
@@ -156,10 +159,13 @@ def _question(run: Judged) -> str:
     return " ".join(run.task.query.split())[:80]
 
 
-def _crossed(runs: Sequence[Judged], seen: Sequence[Seen], told: bool, folds: Sequence[int]) -> list[Hits]:
+def _crossed(
+    runs: Sequence[Judged], seen: Sequence[Seen], shown: Sequence[Example], told: bool, folds: Sequence[int]
+) -> list[Hits]:
     found: dict[int, Hits] = {}
     for fold in range(FOLDS):
-        plain, more = weights([run for run, its in zip(runs, folds, strict=True) if its != fold])
+        part = [it for it, its in zip(shown, folds, strict=True) if its != fold]
+        plain, more = fitted([] if told else part, part if told else [])
         for i, run in enumerate(runs):
             if folds[i] == fold:
                 best = [seen[i][place][0] for place, _ in ordered(seen[i], more if told else plain)]

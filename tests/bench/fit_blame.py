@@ -32,6 +32,10 @@ class Judged(NamedTuple):
     reason: str
 
 
+Example = tuple[Sequence[Mapping[str, float]], Sequence[float]]
+"""The clues of each candidate of a run, and how much of the blame it should have."""
+
+
 def read(path: Path) -> list[Judged]:
     """Read the annotated runs of a file or archive."""
     found = []
@@ -45,7 +49,7 @@ def read(path: Path) -> list[Judged]:
     return found
 
 
-def example(run: Judged, told: bool) -> tuple[list[Mapping[str, float]], list[float]]:
+def example(run: Judged, told: bool) -> Example:
     """Give the clues of a run, and the blame that each candidate should have."""
     seen = clues(run.task, run.said, run.reason if told else "")
     return [row for _, row in seen], aim([u.agent for u, _ in seen], [u.seq for u, _ in seen], run.agent, run.step)
@@ -53,8 +57,13 @@ def example(run: Judged, told: bool) -> tuple[list[Mapping[str, float]], list[fl
 
 def weights(runs: Sequence[Judged], strength: float = STRENGTH) -> tuple[dict[str, float], dict[str, float]]:
     """Fit the weights without a reason, and with one."""
-    plain = [example(run, False) for run in runs]
-    told = [example(run, True) for run in runs]
+    return fitted([example(run, False) for run in runs], [example(run, True) for run in runs], strength)
+
+
+def fitted(
+    plain: Sequence[Example], told: Sequence[Example], strength: float = STRENGTH
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Fit the weights to what `example` gave, without a reason and with one."""
     names = sorted({name for rows, _ in plain for row in rows for name in row})
     more = sorted({name for rows, _ in told for row in rows for name in row})
     given = {"punished": PUNISHED}

@@ -63,6 +63,11 @@ class Verdict:
         return self.found.odds > 1
 
     @property
+    def turns(self) -> bool:
+        """Whether unseen runs say, at p < .05, that runs that follow it succeed more seldom."""
+        return not self.holds and self.found.p_other < 0.05
+
+    @property
     def text(self) -> str:
         """The lesson with the evidence that it was mined with."""
         good, successes, bad, failures = self.mined
@@ -114,15 +119,28 @@ def _source(bench: Bench, path: Path, title: str) -> list[Table]:
         failures = sum(not run.resolved for run in others)
         rows.append((
             f"{seed}", len(part), len(others), failures, len(verdicts), sum(v.holds for v in verdicts),
-            sum(v.holds and v.found.p < 0.05 for v in verdicts), z, p,
+            sum(v.holds and v.found.p < 0.05 for v in verdicts), sum(v.turns for v in verdicts), z, p,
         ))  # fmt: skip
-    total = [sum(int(str(row[at] or 0)) for row in rows) for at in (4, 5, 6)]
+    total = [sum(int(str(row[at] or 0)) for row in rows) for at in (4, 5, 6, 7)]
     notes = (
         f"of {total[0]} lessons {total[1]} keep their sign (goal: all), {total[2]} at p < .05, one-sided (goal: half)",
+        f"of the {total[0] - total[1]} that do not keep it, {total[3]} turn at p < .05, one-sided; which way the others go, "
+        "the unseen runs do not say",
         f"overall: number of lessons that a run followed less those it did not; goal p < {GOAL_P}",
     )
-    head = ("split", "runs mined", "unseen", "failures", "lessons", "keep sign", "p < .05", "overall z", "overall p")
-    return [Table(f"Lessons on unseen runs of {title}", head, rows, notes, drawn=head[4:7]), _details(title, seen)]
+    head = (
+        "split",
+        "runs mined",
+        "unseen",
+        "failures",
+        "lessons",
+        "keep sign",
+        "p < .05",
+        "turn, p < .05",
+        "overall z",
+        "overall p",
+    )
+    return [Table(f"Lessons on unseen runs of {title}", head, rows, notes, drawn=head[4:8]), _details(title, seen)]
 
 
 def _group(found: dict[str, Any]) -> str:
