@@ -124,8 +124,8 @@ def _source(bench: Bench, path: Path, title: str) -> list[Table]:
     total = [sum(int(str(row[at] or 0)) for row in rows) for at in (4, 5, 6, 7)]
     notes = (
         f"of {total[0]} lessons {total[1]} keep their sign (goal: all), {total[2]} at p < .05, one-sided (goal: half)",
-        f"of the {total[0] - total[1]} that do not keep it, {total[3]} turn at p < .05, one-sided; which way the others go, "
-        "the unseen runs do not say",
+        f"of the {total[0] - total[1]} that do not keep it, {total[3]} turn at p < .05, one-sided; which way "
+        "the others go, the unseen runs do not say",
         f"overall: number of lessons that a run followed less those it did not; goal p < {GOAL_P}",
     )
     head = (
