@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLate  # another class than the built-in one before Python 3.11
+from concurrent.futures import Future, wait
 from contextlib import suppress
 
 from gmem.adapters._threads import begun
@@ -43,18 +42,17 @@ class Recalls:
         found = self._asked.get(role)
         return found.result() if found is not None and found.done() and found.exception() is None else None
 
-    def wait(self, role: str) -> None:
-        """Wait for the recall for a role, which begins if it has not.
+    def wait(self, roles: Sequence[str]) -> None:
+        """Wait for the recalls for some roles; what has not begun does so, all at once.
 
         Raises:
-            TimeoutError: It takes too long.
-            Exception: What the memory raised.
+            TimeoutError: One of them takes too long.
+            Exception: What the memory raised for one of them.
         """
-        self._begin([role])
-        try:
-            self._asked[role].result(self._patience)
-        except TooLate:
-            raise self._late() from None
+        self._begin(roles)
+        asked = [self._asked[role] for role in roles]
+        wait(asked, self._patience)
+        self._check(asked)
 
     def waiting(self) -> bool:
         """Tell whether others wait on this event loop, who must go on first."""
@@ -76,13 +74,14 @@ class Recalls:
         line = self._lines.setdefault(loop, _Line(loop))
         asked = [self._asked[role] for role in roles]
         await line.stand(asked, self._patience)
+        self._check(asked)
+
+    def _check(self, asked: Sequence[Future[Recall]]) -> None:
+        """Raise what went wrong with recalls that were waited for."""
         for one in asked:
             if not one.done():
-                raise self._late()
+                raise TimeoutError(f"the memory did not answer within {self._patience:g} s")
             one.result()
-
-    def _late(self) -> TimeoutError:
-        return TimeoutError(f"the memory did not answer within {self._patience:g} s")
 
     def _begin(self, roles: Iterable[str]) -> None:
         with self._lock:

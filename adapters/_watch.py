@@ -165,7 +165,7 @@ class Watch:
         role = self._role(agent)
         if self._wants(role):
             with self.guard("recall"):
-                self._recalls.wait(role)
+                self._recalls.wait([role])
         return self._note(role)
 
     async def ahelp(self, agent: str) -> str:
@@ -177,17 +177,29 @@ class Watch:
                 await self._recalls.arrive(wanted)
         return self._note(role)
 
-    async def aprepare(self, agents: Iterable[str]) -> None:
+    def prepare(self, agents: Iterable[str]) -> None:
         """Recall for agents before any of them works, so that none of their turns waits.
 
         What waits lets others pass, so this is what leaves the order of a team's work wholly alone.
         """
-        roles = [r for r in dict.fromkeys(map(self._role, agents)) if self._wants(r)]
-        if roles:
+        if roles := self._unasked(agents):
+            with self.guard("recall"):
+                self._recalls.wait(roles)
+            self._prepared(roles)
+
+    async def aprepare(self, agents: Iterable[str]) -> None:
+        """Await `prepare`."""
+        if roles := self._unasked(agents):
             with self.guard("recall"):
                 await self._recalls.arrive(roles)
-            if any(self._recalls.answer(role) is None for role in roles):
-                self.attachment.rest()
+            self._prepared(roles)
+
+    def _unasked(self, agents: Iterable[str]) -> list[str]:
+        return [r for r in dict.fromkeys(map(self._role, agents)) if self._wants(r)]
+
+    def _prepared(self, roles: Iterable[str]) -> None:
+        if any(self._recalls.answer(role) is None for role in roles):
+            self.attachment.rest()
 
     def _wants(self, role: str) -> bool:
         """Tell whether the memory is still to be asked for a role, or has not answered."""

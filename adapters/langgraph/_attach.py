@@ -21,8 +21,8 @@ from gmem.adapters._threads import awaited, begun
 from gmem.adapters._verdict import Judge
 from gmem.adapters._watch import Status, Watch, current
 from gmem.adapters.langgraph import _models
-from gmem.adapters.langgraph._reach import graphs_in
-from gmem.adapters.langgraph._recorder import Recorder, is_part, recorder
+from gmem.adapters.langgraph._reach import agents_in, graphs_in, is_part
+from gmem.adapters.langgraph._recorder import Recorder, recorder
 from gmem.adapters.langgraph._says import Utterances, query_of
 from gmem.adapters.langgraph._where import place
 from gmem.adapters.langgraph._writers import tell, untell
@@ -67,7 +67,11 @@ class Team(Attachment):
         kind = type(app)
         self._kind = type(kind.__name__, (_Watched, kind), {"gmem": self, "__module__": kind.__module__})
         self._before = kind
-        self._tellers = [key for graph in graphs_in(app) for key in tell(graph)]
+        graphs = graphs_in(app)
+        self._tellers = [key for graph in graphs for key in tell(graph)]
+        self._known = [self._agent] if self._agent else agents_in(graphs)
+        self._askers: set[str] = set()
+        self._ran = False
         app.__class__ = self._kind
         _models.listen()
         # A team that is dropped without `detach` must not keep its graphs, or the look at models, for ever.
@@ -109,8 +113,16 @@ class Team(Attachment):
         if _goes_on(given):
             metadata["resumed"] = "true"
         watch = self.begin(self._asked(given if state is None else state), metadata=metadata)
-        found = self._recorders[watch] = Recorder(watch, self._agent, self.says)
+        found = self._recorders[watch] = Recorder(watch, self._agent, self.says, self._askers)
         return found
+
+    def likely(self) -> list[str]:
+        """Give the agents that are to be recalled for before a run: those that asked before, or at first all."""
+        return sorted(self._askers) if self._ran else self._known
+
+    def left(self) -> None:
+        """Note that a run is over, so that it is known by now which agents ask for their memory at all."""
+        self._ran = True
 
     def stale(self, watch: Watch) -> None:
         """Store an interrupted run that nobody goes on with, without keeping anybody waiting."""
@@ -148,6 +160,7 @@ class _Watched(Pregel[Any, Any, Any, Any]):
         seen = team.start(input, _full(self, config), state)
         steps = super().stream(input, merge_configs(config, {"callbacks": [seen]}), **kwargs)
         try:
+            seen.watch.prepare(team.likely())
             while True:
                 with _set(seen):
                     try:
@@ -178,6 +191,7 @@ class _Watched(Pregel[Any, Any, Any, Any]):
         seen = team.start(input, _full(self, config), state)
         steps = super().astream(input, merge_configs(config, {"callbacks": [seen]}), **kwargs)
         try:
+            await seen.watch.aprepare(team.likely())
             while True:
                 with _set(seen):
                     try:
@@ -286,7 +300,7 @@ def get_memory(agent: str = "") -> str:
     seen = recorder.get()
     if seen is None:
         return ""
-    name = agent or seen.agent_at(place())
+    name = agent or seen.asks(place())
     return seen.watch.help(name) if name else ""
 
 
@@ -343,6 +357,7 @@ def _status(seen: Recorder, error: BaseException | None) -> Status:
 def _leave(
     team: Team, seen: Recorder, app: Any, config: RunnableConfig | None, error: BaseException | None = None
 ) -> None:
+    team.left()
     status, thread = _status(seen, error), _thread(_full(app, config))
     if status == "interrupted" and thread is not None:
         team.pause(thread, seen.watch)
@@ -353,6 +368,7 @@ def _leave(
 async def _aleave(
     team: Team, seen: Recorder, app: Any, config: RunnableConfig | None, error: BaseException | None = None
 ) -> None:
+    team.left()
     status, thread = _status(seen, error), _thread(_full(app, config))
     if status == "interrupted" and thread is not None:
         await awaited(begun(lambda: team.pause(thread, seen.watch), "gmem-pause", daemon=False))

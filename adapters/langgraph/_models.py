@@ -98,7 +98,7 @@ def _asking() -> tuple[Watch, Inject, str] | None:
     seen = recorder.get()
     if seen is None or seen.watch.ended:
         return None
-    agent = seen.agent_at(place())
+    agent = seen.asks(place())
     return (seen.watch, seen.watch.attachment.inject, agent) if agent else None
 
 

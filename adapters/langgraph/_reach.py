@@ -1,4 +1,4 @@
-"""Finds the graphs that a graph's nodes run: as a node, or called by a node's function."""
+"""Finds the graphs that a graph's nodes run, as a node or called by a node's function, and the agents in them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,37 @@ from typing import Any
 from langchain_core.runnables import Runnable
 from langgraph.pregel import Pregel
 
-__all__ = ["graphs_in"]
+__all__ = ["agents_in", "graphs_in", "is_part"]
+
+AGENT_NODES = frozenset({
+    "__start__", "model", "agent", "tools", "pre_model_hook", "post_model_hook", "generate_structured_response",
+})  # fmt: skip
+"""Nodes that LangChain's agents are made of; what they do is done by one agent."""
+PARTS = (".before_agent", ".before_model", ".after_model", ".after_agent")
+"""Ends of the names of the nodes that middleware adds to an agent."""
 
 DEEP = 6
 """How far to look into what a function holds."""
 WIDE = 500
 """How many things to look at for one node."""
+MOST = 50
+"""How many agents of a team to name."""
+
+
+def is_part(node: str) -> bool:
+    """Tell whether a node looks like a part of one agent."""
+    return node in AGENT_NODES or node.endswith(PARTS)
+
+
+def agents_in(graphs: Iterable[Pregel[Any, Any, Any, Any]]) -> list[str]:
+    """Give the names of all that may be agents in some graphs: their nodes, and what `create_agent` has named."""
+    found: dict[str, None] = {}
+    for graph in graphs:
+        found.update((name, None) for name in graph.nodes if not is_part(name))
+        name = ((graph.config or {}).get("metadata") or {}).get("lc_agent_name")
+        if isinstance(name, str) and name:
+            found[name] = None
+    return list(found)[:MOST]
 
 
 def graphs_in(graph: Pregel[Any, Any, Any, Any]) -> list[Pregel[Any, Any, Any, Any]]:

@@ -17,24 +17,13 @@ from gmem.adapters._said import Said
 from gmem.adapters._texts import text_of
 from gmem.adapters._watch import Watch
 from gmem.adapters.langgraph._flow import Flow, Turn, Write
+from gmem.adapters.langgraph._reach import is_part
 from gmem.adapters.langgraph._says import Utterances, goals, holds, messages_in, said_in, updates_in, values_in
 
 __all__ = ["Recorder", "recorder"]
 
 recorder: ContextVar[Recorder | None] = ContextVar("gmem_recorder", default=None)
 """What watches the run that the code at hand belongs to."""
-
-AGENT_NODES = frozenset({
-    "__start__", "model", "agent", "tools", "pre_model_hook", "post_model_hook", "generate_structured_response",
-})  # fmt: skip
-"""Nodes that LangChain's agents are made of; what they do is done by one agent."""
-PARTS = (".before_agent", ".before_model", ".after_model", ".after_agent")
-"""Ends of the names of the nodes that middleware adds to an agent."""
-
-
-def is_part(node: str) -> bool:
-    """Tell whether a node looks like a part of one agent."""
-    return node in AGENT_NODES or node.endswith(PARTS)
 
 
 class Recorder(GraphCallbackHandler):
@@ -44,16 +33,20 @@ class Recorder(GraphCallbackHandler):
         watch: Where they go.
         agent: Name of the agent that the graph as a whole is; '' if it is a team.
         utterances: What a node said, as the user tells it.
+        askers: Takes the names of the agents that want to know what the memory has for them.
     """
 
     run_inline = True  # else LangChain moves it to a thread in async runs, and the order is lost
 
-    def __init__(self, watch: Watch, agent: str = "", utterances: Utterances | None = None) -> None:
+    def __init__(
+        self, watch: Watch, agent: str = "", utterances: Utterances | None = None, askers: set[str] | None = None
+    ) -> None:  # fmt: skip
         self.watch = watch
         self.result: Any = None
         self.interrupted = False
         self._agent = agent
         self._utterances = utterances
+        self._askers = set() if askers is None else askers
         self._root: UUID | None = None
         self._flows: dict[str, Flow] = {}
         self._turns: dict[str, Turn] = {}
@@ -77,6 +70,12 @@ class Recorder(GraphCallbackHandler):
                 return turn.agent
             ns = ns.rpartition("|")[0]
         return ""
+
+    def asks(self, ns: str) -> str:
+        """Say whose turn it is, of somebody who wants to know what the memory has for them."""
+        if agent := self.agent_at(ns):
+            self._askers.add(agent)
+        return agent
 
     # --- turns ----------------------------------------------------------------------------------
 
