@@ -43,7 +43,8 @@ class Attachment:
         memory: What the team is to remember with.
         source: Written to each task as where it comes from, such as "autogen".
         judge: Says what came of a run, from what the team gave back; without one nobody knows, until
-            somebody calls `memory.feedback`.  It may be awaitable where the framework is.
+            somebody calls `memory.feedback`.  It may be awaitable where the framework is; one that is not is
+            called in a thread there.  The team's result waits for it.
         roles: Role of each agent, by name; an agent's own name by default.
         budget: Largest price of what one role is given, in tokens; 0 to watch the team without helping it.
         inject: Where recalled text goes.

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from inspect import isawaitable, iscoroutine
+from contextvars import ContextVar, copy_context
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal
 
 from gmem.adapters._recalls import Recalls
@@ -252,8 +252,7 @@ class Watch:
         if self._end():
             try:
                 with self.guard("judging the run"):
-                    said = self._judged(status, result)
-                    self._decide(status, await said if isawaitable(said) else said, error)
+                    self._decide(status, await self._ajudged(status, result), error)
             finally:
                 await awaited(begun(self._store, "gmem-end", daemon=False))  # it ends in time by itself
 
@@ -274,6 +273,17 @@ class Watch:
     def _judged(self, status: Status, result: object) -> Any:
         judge = self.attachment.judge
         return judge(result) if judge is not None and status == "completed" else None
+
+    async def _ajudged(self, status: Status, result: object) -> Any:
+        """Await the judge; one that is not made to be awaited may take its time, and is called in a thread."""
+        judge = self.attachment.judge
+        if judge is None or status != "completed":
+            return None
+        if iscoroutinefunction(judge):
+            return await judge(result)
+        context = copy_context()
+        said = await awaited(begun(lambda: context.run(judge, result), "gmem-judge"))
+        return await said if isawaitable(said) else said
 
     def _decide(self, status: Status, said: object, error: BaseException | str | None) -> None:
         assert self.run is not None

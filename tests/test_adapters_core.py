@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,40 @@ def test_a_judge_may_be_awaited(words: Memory, caplog: pytest.LogCaptureFixture)
     ended(team.begin("two"), "sync", "completed")
     assert {t.query: t.outcome for t in words.tasks()} == {"one": "resolved", "two": "unknown"}
     assert len(warned(caplog)) == 1
+
+
+def test_a_judge_that_takes_its_time_holds_up_nobody_else(words: Memory) -> None:
+    mine: ContextVar[str] = ContextVar("mine", default="")
+    ticked = threading.Event()
+
+    def judge(result: Any) -> bool:
+        return ticked.wait(20) and mine.get() == "seen"
+
+    async def go() -> None:
+        mine.set("seen")
+        work = asyncio.ensure_future(attached(words, judge=judge).begin("one").afinish("completed"))
+        await asyncio.sleep(0.01)
+        ticked.set()  # the event loop was not kept
+        await work
+
+    asyncio.run(go())
+    assert [t.outcome for t in words.tasks()] == ["resolved"]
+
+
+@BOTH
+@pytest.mark.parametrize("error", [StopIteration, ValueError("no"), asyncio.TimeoutError])
+def test_a_judge_that_breaks_leaves_the_outcome_open(
+    words: Memory, how: str, error: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def judge(result: Any) -> bool:
+        raise error
+
+    async def awaitable(result: Any) -> bool:
+        raise ValueError("no")
+
+    ended(attached(words, judge=judge).begin("one"), how, "completed")
+    asyncio.run(attached(words, judge=awaitable).begin("two").afinish("completed"))
+    assert [t.outcome for t in words.tasks()] == ["unknown"] * 2 and len(warned(caplog)) == 2
 
 
 @BOTH

@@ -97,7 +97,8 @@ def attach(
         team: An AgentChat team or agent; inner teams and those that are used as tools belong to it.
         memory: What it is to remember with.
         judge: Says from the `TaskResult` what came of a run: True or False, a figure in [0, 1], or a
-            `Verdict`; it may be awaitable.  Without one nobody knows until `memory.feedback` is called.
+            `Verdict`; it may be awaitable, and is called in a thread if it is not.  Without one nobody knows
+            until `memory.feedback` is called.
         roles: Role of each agent, by name; an agent's own name by default.
         budget: Largest price of what one role is given, in tokens.
         inject: "system" puts what is recalled at the end of the system message, "user" into a user

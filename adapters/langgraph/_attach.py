@@ -234,8 +234,9 @@ def attach(
         app: Any compiled graph; it is changed in place until `detach`.
         memory: What the team is to remember with.
         judge: Says what came of a run, from the last state: True or False, a figure from 0 to 1, a
-            `Verdict`, or None for unknown.  It may be awaitable in async runs.  Without one nobody knows,
-            until somebody calls `memory.feedback(attachment(app).last.id, ...)`.
+            `Verdict`, or None for unknown.  It may be awaitable in async runs; one that is not is called in
+            a thread there.  The result waits for it.  Without one nobody knows, until somebody calls
+            `memory.feedback(attachment(app).last.id, ...)`.
         roles: Role of each agent, by its name; the name by default.  An agent is a node of the graph, or
             of a graph inside; what is made by `create_agent` is one agent, with its tools.
         budget: Largest price of what one role is given, in tokens.

@@ -12,6 +12,10 @@ from gmem import Memory
 from gmem.adapters.langgraph import attach, attachment, detach
 from gmem.errors import InvalidInput
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:astream_events version='v1' is deprecated"),
+    pytest.mark.filterwarnings("ignore:The v3 streaming protocol on Pregel is experimental"),
+]
 TRUE_EDGES = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"], "cmd": ["d"], "e": ["cmd"], "w": ["e"]}
 
 
@@ -27,6 +31,10 @@ async def collected(stream: Any) -> list[Any]:
     return [chunk async for chunk in stream]
 
 
+async def awaited(stream: Any) -> list[Any]:
+    return await collected(await stream)
+
+
 TWO = ["values", "debug"]
 WAYS = {
     "invoke": lambda app, given: app.invoke(given),
@@ -37,7 +45,10 @@ WAYS = {
     "astream of two modes": lambda app, given: asyncio.run(
         collected(app.astream(given, stream_mode=["values", "debug"]))
     ),
-    "astream_events": lambda app, given: asyncio.run(collected(app.astream_events(given, version="v2"))),
+    "astream_events v1": lambda app, given: asyncio.run(collected(app.astream_events(given, version="v1"))),
+    "astream_events v2": lambda app, given: asyncio.run(collected(app.astream_events(given, version="v2"))),
+    "astream_events v3": lambda app, given: asyncio.run(awaited(app.astream_events(given, version="v3"))),
+    "stream_events v3": lambda app, given: list(app.stream_events(given, version="v3")),
     "batch": lambda app, given: app.batch([given]),
     "abatch": lambda app, given: asyncio.run(app.abatch([given])),
     "with_config": lambda app, given: app.with_config(tags=["mine"]).invoke(given),

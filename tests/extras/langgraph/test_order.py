@@ -13,6 +13,7 @@ from langchain_core.language_models.fake_chat_models import FakeMessagesListChat
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command
 from langgraph_teams import ask, speaker
 
 from gmem import Memory
@@ -20,7 +21,8 @@ from gmem.adapters.langgraph import attach, attachment
 
 MODES = ["values", "updates", "messages", "tasks", "debug", "custom"]
 KINDS = ["model", "plain", "graph", "agent"]
-PASSING = ("id", "timestamp", "run_id", "ns", "checkpoint_ns", "langgraph_checkpoint_ns", "__pregel_task_id")
+PASSING = ("id", "timestamp", "run_id", "ns", "checkpoint_ns", "langgraph_checkpoint_ns", "__pregel_task_id", "run_ids",
+           "parent_ids", "trigger_call_id")  # fmt: skip
 """Fields that differ from run to run."""
 
 
@@ -74,6 +76,8 @@ def told(value: Any) -> Any:
         return (value.type, value.content, value.name)
     if isinstance(value, dict):
         return {k: told(v) for k, v in value.items() if k not in PASSING}
+    if isinstance(value, Command):
+        return told(value.update)
     if isinstance(value, (list, tuple)):
         return [told(v) for v in value]
     return value.partition(":")[0] if isinstance(value, str) else value
@@ -104,6 +108,20 @@ def test_what_is_streamed_comes_in_the_same_order(words: Memory, seed: int, monk
     app = attach(team_of(seed), words)
     assert streamed(app) == without
     assert streamed(app) == without  # now that it is known who calls a model
+
+
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol on Pregel is experimental")
+@pytest.mark.parametrize("version", ["v2", "v3"])  # those of v1 come in any order, without a memory too
+@pytest.mark.parametrize("seed", range(4))
+def test_so_do_events(words: Memory, seed: int, version: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def events(app: Any) -> list[Any]:
+        stream = app.astream_events(ask("boil water"), version=version)
+        return [told(event) async for event in (await stream if version == "v3" else stream)]
+
+    without = asyncio.run(events(team_of(seed)))
+    slowly(words, seed, monkeypatch)
+    assert asyncio.run(events(attach(team_of(seed), words))) == without
+    assert len(words.tasks()) == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
