@@ -92,13 +92,13 @@ def streamed(app: Any) -> list[Any]:
 
 
 def slowly(memory: Memory, seed: int, patch: pytest.MonkeyPatch) -> None:
-    rng, recall = random.Random(seed), memory.recall
+    rng, recall = random.Random(seed), memory.recall_each
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         time.sleep(rng.choice([0, 0.001, 0.004]))
         return recall(*args, **kwargs)
 
-    patch.setattr(memory, "recall", slow)
+    patch.setattr(memory, "recall_each", slow)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -139,16 +139,16 @@ def test_called_in_threads_one_at_a_time_they_are_in_order_too(
 
 
 def test_only_who_calls_a_model_is_recalled_for(words: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    recall, asked = words.recall, []
+    recall, asked = words.recall_each, []
 
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        asked.append(args[1])
-        return recall(*args, **kwargs)
+    def counted(query: str, roles: Any, **settings: Any) -> Any:
+        asked.append([*roles])
+        return recall(query, roles, **settings)
 
-    monkeypatch.setattr(words, "recall", counted)
+    monkeypatch.setattr(words, "recall_each", counted)
     graph = StateGraph(MessagesState).add_node("a", _node("a", "model", 0)).add_node("b", _node("b", "plain", 0))
     app = attach(graph.add_edge(START, "a").add_edge("a", "b").compile(), words, roles={"a": "cook"})
     for _ in range(3):
         asyncio.run(app.ainvoke(ask("boil water")))
-    assert asked == ["cook", "b", "cook", "cook"]
+    assert asked == [["cook", "b"], ["cook"], ["cook"]]
     assert attachment(app).last is not None
