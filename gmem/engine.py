@@ -21,7 +21,6 @@ from gmem.model import Interaction, Notice, Outcome, Suspect, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.recall.deliver import deliver
 from gmem.recall.traverse import traverse
-from gmem.text import terms
 from gmem.trace import Recording
 
 __all__ = ["Engine"]
@@ -71,9 +70,7 @@ class Engine:
                 checks.name(role, "role")
         settings = _changed(self.settings, changes)
         vector = yield from self._embed(query)
-        found = yield from call(
-            traverse, self.store, self.team, query, terms(query), vector, settings, frozenset({run_id} - {""})
-        )
+        found = yield from call(traverse, self.store, self.team, query, vector, settings, frozenset({run_id} - {""}))
         return {role: deliver(found, role, settings, ids.new_id("r"), group=run_id) for role in roles}
 
     def _embed(self, text: str) -> Flow[NDArray[np.float32] | None]:

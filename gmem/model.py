@@ -20,6 +20,7 @@ __all__ = [
     "CONTRADICTS",
     "SUPPORTS",
     "Cost",
+    "Deeds",
     "Evidence",
     "Insight",
     "InsightLink",
@@ -132,6 +133,21 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Deeds:
+    """What a run did, without the things it was done to: what makes two tasks alike that are worded apart.
+
+    Attributes:
+        done: How often each kind of deed was done, by template such as `put * in *`; who spoke counts as one.
+        handled: Words of the query that name things which were acted upon, sorted.
+        said: How often each key term of the talk was said, in runs that are mostly talk.
+    """
+
+    done: Mapping[str, int] = field(default_factory=dict)
+    handled: tuple[str, ...] = ()
+    said: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A node of the query graph: one task that the team was given, and what came of it.
 
@@ -147,6 +163,7 @@ class Task:
         error: Set when the run ended by an exception, as `Type: message`.
         agents: Role of each agent, by name.
         key_steps: `seq` of the utterances that the result depends on, ascending.
+        deeds: What was done in it, for comparing it with others.
         blame: Suspects of a failure, most likely first.
         cost: What the run cost.
         source: Where the trace came from (`run`, `import:whowhen`, ...).
@@ -170,6 +187,7 @@ class Task:
     error: str = ""
     agents: Mapping[str, str] = field(default_factory=dict)
     key_steps: tuple[int, ...] = ()
+    deeds: Deeds = field(default_factory=Deeds)
     blame: tuple[Suspect, ...] = ()
     cost: Cost = Cost()
     source: str = "run"

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-__all__ = ["clip", "fold", "overlap", "shingles", "template", "terms", "tokens", "words"]
+__all__ = ["clip", "common", "fold", "is_relation", "overlap", "shingles", "template", "terms", "tokens", "words"]
 
 _WORD = re.compile(r"\w+", re.UNICODE)
 _STEP = 4096
@@ -21,6 +21,32 @@ _RELATIONS = {
     *("to", "on", "onto", "in", "into", "inside", "from", "with", "without", "at", "of", "off", "out", "up"),
     *("down", "over", "under", "through", "by", "for", "as", "and", "then", "is"),
 }
+
+
+# Words of English talk that say nothing of what it is about.
+_COMMON = frozenset(
+    _WORD.findall(
+        """
+        a about above after again all also am an and any are as at be because been before being below both but by can
+        could did do does doing done down during each few for from further get give given gives go going has have
+        having he her here hers him his how if in into is it its itself just let like make may me might more most must
+        my need needs no nor not now of off on once one only or other our out over own please same see shall she should
+        so some such sure than that the their them then there these they this those through to too under until up us
+        use used using very was we well were what when where whether which while who whom why will with would yes you
+        your
+        """
+    )
+)
+
+
+def common(word: str) -> bool:
+    """Say whether a word tells nothing of what a talk is about: a function word, or too short a one."""
+    return word in _COMMON or (len(word) < 3 and word.isascii())
+
+
+def is_relation(word: str) -> bool:
+    """Say whether a word of an action relates things to each other, as `in` and `with` do."""
+    return word in _RELATIONS
 
 
 def words(text: str) -> list[str]:

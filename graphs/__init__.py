@@ -4,6 +4,6 @@
 """
 
 from gmem.graphs._embedded import EmbeddedStore
-from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats
+from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats, Work
 
-__all__ = ["Batch", "Candidates", "EmbeddedStore", "GraphStore", "Standing", "Tally", "TeamStats"]
+__all__ = ["Batch", "Candidates", "EmbeddedStore", "GraphStore", "Standing", "Tally", "TeamStats", "Work"]

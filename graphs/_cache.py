@@ -7,6 +7,7 @@ conversations never enter it.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from sys import intern
 from typing import overload
@@ -15,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.graphs import codec
-from gmem.graphs.base import TRUST, Candidates, Standing, Tally, Voice
+from gmem.graphs.base import TRUST, Candidates, Standing, Tally, Voice, Work
+from gmem.graphs.learned import mixed
+from gmem.graphs.talk import TalkIndex
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
+from gmem.graphs.work import WorkIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
-from gmem.text import terms
+from gmem.text import words
 
 __all__ = ["OUTCOMES", "TeamCache"]
 
@@ -76,6 +80,8 @@ class TeamCache:
         self._source: list[str] = []
         self._confirmed: set[str] = set()
         self._words = WordIndex()
+        self._talk = TalkIndex()
+        self._work = WorkIndex()
         self._vectors = VectorIndex()
         self._standing: dict[str, list[int]] = {}
         self._voices: dict[str, dict[str, list[int]]] = {}
@@ -127,10 +133,14 @@ class TeamCache:
         """Take in a task, new or replaced; of its texts only the query is looked at."""
         (self._confirmed.add if task.confirmed else self._confirmed.discard)(task.id)
         row = self._row.get(task.id)
+        place = len(self._ids) if row is None else row
+        self._talk.put(place, task.deeds.said)
+        asked = words(task.query)
+        self._work.put(place, task.id, asked, task.deeds, task.outcome, task.trust)
         if row is None:
             self._row[task.id] = len(self._ids)
             self._ids.append(task.id)
-            self._words.add(terms(task.query))
+            self._words.add(dict(Counter(asked)))
             self._query.append(hash(task.query))
             self._vectors.add(None)
             self._outcome.append(OUTCOMES[task.outcome])
@@ -142,7 +152,7 @@ class TeamCache:
         else:
             if self._query[row] != hash(task.query):
                 self._query[row] = hash(task.query)
-                self._words.replace(row, terms(task.query))
+                self._words.replace(row, dict(Counter(asked)))
             self.utterances += task.length - self._length[row]
             self._outcome[row] = OUTCOMES[task.outcome]
             self._learned[row] = task.learned
@@ -232,15 +242,25 @@ class TeamCache:
         """Count the tasks that nothing has been learned from yet."""
         return self._learned.count(0)
 
-    def candidates(self, query: Mapping[str, int], vector: NDArray[np.float32] | None) -> Candidates:
+    def candidates(
+        self, query: Mapping[str, int], vector: NDArray[np.float32] | None, words: Sequence[str] = ()
+    ) -> Candidates:
         """Compare a query with every task; later writes do not change the answer."""
         n = len(self._ids)
         compare = vector is not None and self._vectors.filled > 0
+        asked = self._work.ask(words)
+        lexical, telling, known = self._words.both_scores(query, asked.telling if asked else ())
+        work: Work | None = None
+        if asked is not None:
+            alike = mixed(asked.done, telling, asked.proven)
+            work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected)
         return Candidates(
             ids=_First(self._ids),
             rows=self._row,  # only ever added to, so it stays true of the rows above
             dense=self._vectors.scores(vector) if compare and vector is not None else np.zeros(n, dtype=np.float32),
-            lexical=self._words.scores(query),
+            lexical=lexical,
+            talk=self._talk.scores(query),
+            work=work,
             outcomes=np.array(self._outcome, dtype=np.int8),
             trust=np.array(self._trust, dtype=np.float32),
             has_dense=compare,

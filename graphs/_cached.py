@@ -52,11 +52,13 @@ class CachedStore(Portable):
             found = [stored[i] for i in (sorted(stored) if ids is None else ids)]
         return [i for i in found if not states or i.state in states]
 
-    def candidates(self, team: str, terms: Mapping[str, int], vector: NDArray[np.float32] | None) -> Candidates:
+    def candidates(
+        self, team: str, terms: Mapping[str, int], vector: NDArray[np.float32] | None, *, words: Sequence[str] = ()
+    ) -> Candidates:
         with self._held(team) as (cache, model):
             if vector is not None and model is not None:
                 check_vector(vector, model, "the vector of the query")
-            return cache.candidates(terms, vector)
+            return cache.candidates(terms, vector, words)
 
     def vectors(self, team: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         with self._held(team) as (cache, _):

@@ -109,7 +109,7 @@ CALL (first, until) {
   RETURN [
     collect(t.number), collect(t.id), collect(t.query), collect(t.outcome), collect(t.learned), collect(t.trust),
     collect(t.length), collect(t.source), collect(any(score IN coalesce(t.blamed_scores, []) WHERE score >= 1.0)),
-    collect(coalesce(t.vector, t.embedding, false))
+    collect(coalesce(t.deeds, '')), collect(coalesce(t.vector, t.embedding, false))
   ] AS tasks, max(t.written) AS tasks_last
 }
 CALL (first, until) {

@@ -217,12 +217,12 @@ class _Changes:
 
     def apply(self, cache: TeamCache) -> None:
         """Do to a cache what was done to the team; tasks come in the order of their numbers."""
-        for _, id, query, outcome, learned, trust, length, source, blamed, vector in sorted(
+        for _, id, query, outcome, learned, trust, length, source, blamed, deeds, vector in sorted(
             self._tasks.values(), key=itemgetter(0)
         ):
             cache.put_task(Task(
                 id, cache.team, query, outcome=outcome, learned=learned, trust=trust, length=length, source=source,
-                blame=_BY_A_PERSON if blamed else (),
+                blame=_BY_A_PERSON if blamed else (), deeds=_rows.to_deeds(deeds),
             ))  # fmt: skip
             if vector is not False:
                 cache.put_vector(id, _rows.to_vector(vector))

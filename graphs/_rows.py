@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.ids import digest, digests
-from gmem.model import Cost, Insight, InsightLink, Interaction, RecallEvent, Suspect, Task, Utterance
+from gmem.model import Cost, Deeds, Insight, InsightLink, Interaction, RecallEvent, Suspect, Task, Utterance
 
 __all__ = [
+    "from_deeds",
     "from_insight",
     "from_interaction",
     "from_link",
     "from_recall",
     "from_task",
     "from_vector",
+    "to_deeds",
     "to_insight",
     "to_interaction",
     "to_recall",
@@ -55,6 +57,7 @@ def from_task(task: Task) -> dict[str, Any]:
         "agents": list(task.agents) or None,
         "roles": list(task.agents.values()) or None,
         "key_steps": list(task.key_steps) or None,
+        "deeds": from_deeds(task.deeds),
         "blamed": [s.agent for s in blame] or None,
         "blamed_steps": [s.seq for s in blame] or None,
         "blamed_reasons": [s.reason for s in blame] or None,
@@ -93,6 +96,7 @@ def to_task(row: Row) -> Task:
         error=row.get("error") or "",
         agents=dict(zip(row.get("agents") or (), row.get("roles") or (), strict=True)),
         key_steps=tuple(row.get("key_steps") or ()),
+        deeds=to_deeds(row.get("deeds")),
         blame=tuple(Suspect(*suspect) for suspect in blamed),
         cost=Cost(row.get("tokens") or 0, row.get("calls") or 0, row.get("seconds") or 0.0),
         source=row["source"],
@@ -103,6 +107,18 @@ def to_task(row: Row) -> Task:
         learned=row["learned"],
         metadata=json.loads(row["metadata"]) if row.get("metadata") else {},
     )
+
+
+def from_deeds(deeds: Deeds) -> str | None:
+    """Give what was done in a task as one text: the driver takes a list in a list of rows far more slowly."""
+    full = {"done": dict(deeds.done), "handled": list(deeds.handled), "said": dict(deeds.said)}
+    return json.dumps({k: v for k, v in full.items() if v}, ensure_ascii=False) if deeds != Deeds() else None
+
+
+def to_deeds(text: str | None) -> Deeds:
+    """Read what was done in a task back."""
+    found = json.loads(text) if text else {}
+    return Deeds(found.get("done", {}), tuple(found.get("handled", ())), found.get("said", {}))
 
 
 def from_interaction(team: str, interaction: Interaction) -> dict[str, Any]:

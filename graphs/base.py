@@ -37,7 +37,7 @@ from gmem.model import (
     Task,
 )
 
-__all__ = ["TRUST", "Batch", "Candidates", "GraphStore", "Standing", "Tally", "TeamStats", "Voice"]
+__all__ = ["TRUST", "Batch", "Candidates", "GraphStore", "Standing", "Tally", "TeamStats", "Voice", "Work"]
 
 FloatArray = NDArray[np.float32]
 TRUST = 1000
@@ -85,6 +85,23 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a memory expects a query to take, learned from what was done in the team's runs.
+
+    Attributes:
+        alike: How like the work of each task is to that, float32 array (n,), in [0, 1].
+        share: How much that is to count beside the words, in [0, 1); the less, the more of the query is unheard of.
+        telling: Words of the query that do not name mere things, sorted.
+        expected: What is expected to be done, such as `put * in *`, most surely expected first.
+    """
+
+    alike: FloatArray
+    share: float
+    telling: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Candidates:
     """Tasks that may be like a query, with the raw figures that ranking needs.
 
@@ -93,6 +110,8 @@ class Candidates:
         rows: Place of each id in `ids`; may hold more, at n and above.
         dense: Cosine of query and task, float32 array (n,), in [-1, 1]; 0 where there is no vector.
         lexical: BM25 of query and task divided by the query's own, float32 array (n,), in [0, 1].
+        talk: Cosine of the query's words and the key terms that were said, float32 array (n,), in [0, 1].
+        work: What the memory expects the query to take, by what was done in the team's runs; None where it cannot tell.
         outcomes: 1 resolved, -1 failed, 0 unknown: int8 array (n,).
         trust: float32 array (n,), in [0, 1].
         has_dense: Whether the query was compared by vector at all.
@@ -103,6 +122,8 @@ class Candidates:
     rows: Mapping[str, int]
     dense: FloatArray
     lexical: FloatArray
+    talk: FloatArray
+    work: Work | None
     outcomes: NDArray[np.int8]
     trust: FloatArray
     has_dense: bool
@@ -303,11 +324,15 @@ class GraphStore(ABC):
         """
 
     @abstractmethod
-    def candidates(self, team: str, terms: Mapping[str, int], vector: FloatArray | None) -> Candidates:
+    def candidates(
+        self, team: str, terms: Mapping[str, int], vector: FloatArray | None, *, words: Sequence[str] = ()
+    ) -> Candidates:
         """Give the tasks that may be like a query.
 
         Args:
             terms: How often each word occurs in the query.
+            words: Its words in order, from which the memory guesses what it will take to do; empty to leave
+                that out.
             vector: Embedding of the query, float32 array (d,), unit length; None for words only.  In a
                 memory without a model it is not looked at.
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gmem.model import (
     Cost,
+    Deeds,
     Evidence,
     Insight,
     InsightLink,
@@ -85,7 +86,9 @@ def _changed(value: Any, *skip: str) -> dict[str, Any]:
 
 def pack_task(task: Task) -> bytes:
     """Store a task, without its team and id, which are its key."""
-    doc = _changed(task, "id", "team", "cost", "blame")
+    doc = _changed(task, "id", "team", "cost", "blame", "deeds")
+    if task.deeds != Deeds():
+        doc["deeds"] = [dict(task.deeds.done), task.deeds.handled, dict(task.deeds.said)]
     if task.cost != Cost():
         doc["cost"] = [task.cost.tokens, task.cost.calls, task.cost.seconds]
     if task.blame:
@@ -102,6 +105,9 @@ def unpack_task(team: str, id: str, body: bytes) -> Task:
         doc["blame"] = tuple(Suspect(*s) for s in doc["blame"])
     if "key_steps" in doc:
         doc["key_steps"] = tuple(doc["key_steps"])
+    if "deeds" in doc:
+        done, handled, said = doc["deeds"]
+        doc["deeds"] = Deeds(done, tuple(handled), said)
     return Task(id=id, team=team, **doc)
 
 

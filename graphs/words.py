@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,26 +82,46 @@ class WordIndex:
         Returns:
             float32 array (n,), each in [0, 1], in the order in which the texts were added.
         """
+        return self.both_scores(terms, frozenset())[0]
+
+    def both_scores(
+        self, terms: Mapping[str, int], telling: Container[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        """Score every text against a query, and against some of its words alone.
+
+        Args:
+            terms: How often each word occurs in the query.
+            telling: Those words.
+
+        Returns:
+            Two float32 arrays (n,), each in [0, 1], in the order in which the texts were added; and how much of the
+            query's information is in words that some text has, in [0, 1].
+        """
         n = len(self._lengths)
         result = np.zeros(n, dtype=np.float32)
         if not n or not terms:
-            return result
+            return result, result.copy(), 0.0
         mean = self._total / n or 1.0
         norm = K1 * (1 - B + B * np.frombuffer(self._lengths, dtype=np.uint32).astype(np.float32) / mean)
         own_norm = K1 * (1 - B + B * sum(terms.values()) / mean)
-        rarest = math.log1p((n + 0.5) / 0.5)
-        own = 0.0
-        for term in sorted(terms):  # one order of summing, so that equal content gives equal floats
-            rows = self._rows.get(term)
-            df = len(rows) if rows is not None else 0
-            idf = math.log1p((n - df + 0.5) / (df + 0.5)) / rarest + FLOOR
-            weight = idf * terms[term]  # a word asked for twice counts twice
-            own += weight * terms[term] * (K1 + 1) / (terms[term] + own_norm)
-            if rows is None:
-                continue
-            at = np.frombuffer(rows, dtype=np.uint32)
-            count = np.frombuffer(self._counts[term], dtype=np.uint16).astype(np.float32)
-            result[at] += np.float32(weight * (K1 + 1)) * count / (count + norm[at])
-        if own > 0:
-            np.minimum(result / np.float32(own), 1.0, out=result)
-        return result
+        own = unheard = 0.0
+        parts = []
+        for part in ([t for t in terms if t in telling], [t for t in terms if t not in telling]):
+            for term in sorted(part):  # one order of summing, so that equal content gives equal floats
+                rows = self._rows.get(term)
+                df = len(rows) if rows is not None else 0
+                weight = _idf(n, df) * terms[term]  # a word asked for twice counts twice
+                most = weight * terms[term] * (K1 + 1) / (terms[term] + own_norm)
+                own += most
+                if rows is None:
+                    unheard += most
+                    continue
+                at = np.frombuffer(rows, dtype=np.uint32)
+                count = np.frombuffer(self._counts[term], dtype=np.uint16).astype(np.float32)
+                result[at] += np.float32(weight * (K1 + 1)) * count / (count + norm[at])
+            parts.append(np.minimum(result / np.float32(own), np.float32(1)) if own > 0 else result.copy())
+        return parts[1], parts[0], 1 - unheard / own
+
+
+def _idf(n: int, df: int) -> float:
+    return math.log1p((n - df + 0.5) / (df + 0.5)) / math.log1p((n + 0.5) / 0.5) + FLOOR

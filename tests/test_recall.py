@@ -299,6 +299,8 @@ def _candidates(**kwargs: Any) -> Candidates:
         "rows": {id: i for i, id in enumerate(kwargs["ids"])},
         "dense": np.zeros(n, np.float32),
         "lexical": np.zeros(n, np.float32),
+        "talk": np.zeros(n, np.float32),
+        "work": None,
         "outcomes": np.ones(n, np.int8),
         "trust": np.ones(n, np.float32),
         "has_dense": False,

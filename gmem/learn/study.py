@@ -17,6 +17,7 @@ from gmem.ids import new_id
 from gmem.learn.blame import blame
 from gmem.learn.condense import condense
 from gmem.learn.contrast import Contrast, Distiller, Lessons, Neighbour
+from gmem.learn.deeds import deeds
 from gmem.learn.gates import USUAL, Gates
 from gmem.learn.lifecycle import state_of
 from gmem.learn.link import LEAST, link
@@ -39,7 +40,8 @@ REMEMBERED_PROFILES = 4096
 
 
 def condensed(task: Task, interaction: Interaction, weights: Weights = SHIPPED) -> Task:
-    """Give a task its key steps and, if it failed, its suspects; blame that a person gave is kept."""
+    """Give a task its deeds, its key steps and, if it failed, its suspects; blame that a person gave is kept."""
+    task = replace(task, deeds=deeds(task, interaction))
     steps = condense(interaction.utterances, task.outcome)
     suspects = task.blame or blame(task, interaction.utterances, weights)
     return replace(task, key_steps=steps, blame=suspects if task.outcome == "failed" else ())

@@ -121,7 +121,10 @@ def deliver(found: Found, role: str, settings: RecallSettings, recall_id: str, g
             purse.pay(price)
             parts += lines
             out.append(Case(case.task, case.hit.relevance, chosen))
-            rows.append(_case_row(case, "shown", price, f"{len(chosen)} of {case.task.length} utterances delivered"))
+            why = f"{len(chosen)} of {case.task.length} utterances delivered"
+            if done := [kind for kind in found.expected if kind in case.task.deeds.done]:
+                why += f"; what is expected here was done there: {', '.join(done)}"
+            rows.append(_case_row(case, "shown", price, why))
     text = "" if not (lessons or solved or failed) else head + "\n".join(parts) + "\n" + foot
     rows.sort(key=lambda r: (r.verdict != "shown", -r.score, r.id))
     explanation = Explanation(found.query, role, tuple(rows), found.notes)

@@ -25,7 +25,9 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     """Say how like the query each candidate is.
 
     Cosine and BM25 are both shares of a perfect match, so they are averaged as they are: the figure
-    does not depend on which other candidates there are, and two stores agree on it.
+    does not depend on which other candidates there are, and two stores agree on it.  What was said in a
+    run adds to that, as a second chance to be alike; and where the memory has learned what the words of a
+    task say of the work it takes, that counts beside the words, as much as it has proved itself.
 
     Args:
         candidates: n candidates with their raw figures.
@@ -39,6 +41,10 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
         result = DENSE_SHARE * dense + (1 - DENSE_SHARE) * candidates.lexical
     else:
         result = candidates.lexical.copy()
+    if candidates.talk.any():
+        result = 1 - (1 - result) * (1 - candidates.talk)
+    if (work := candidates.work) is not None:
+        result += np.float32(work.share) * (work.alike - result)
     result *= np.where(candidates.outcomes == 0, np.float32(UNKNOWN_SHARE), np.float32(1.0))
     result *= np.where(candidates.trust >= min_trust, candidates.trust, np.float32(0.0))
     return result.astype(np.float32, copy=False)

@@ -16,10 +16,13 @@ from gmem.model import Insight, Interaction, Task
 from gmem.recall.items import Lesson, Row
 from gmem.recall.rank import insight_weight, lift, relevance, top
 from gmem.recall.settings import RecallSettings
+from gmem.text import terms, words
 from gmem.voices import Heard, hear
 
 __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
 
+TOLD = 8
+"""Words that are named, at most, as telling what has to be done."""
 PROOFS = 3
 """Supporting tasks that are named with a lesson."""
 
@@ -69,6 +72,7 @@ class Found:
         failed: Failed tasks, best first.
         dropped: What was found and is not delivered, with the reason.
         notes: What a reader should know of the recall as a whole.
+        expected: What the memory expects the query to take, such as `put * in *`.
     """
 
     query: str
@@ -77,13 +81,13 @@ class Found:
     failed: tuple[FoundCase, ...]
     dropped: tuple[Row, ...]
     notes: tuple[str, ...]
+    expected: tuple[str, ...] = ()
 
 
 def traverse(
     store: GraphStore,
     team: str,
     query: str,
-    terms: Mapping[str, int],
     vector: NDArray[np.float32] | None,
     settings: RecallSettings,
     exclude: frozenset[str] = frozenset(),
@@ -93,14 +97,13 @@ def traverse(
     Args:
         store: Where the graphs are.
         team: Whose.
-        query: What is asked, for the record.
-        terms: Its words and how often each occurs.
+        query: What is asked.
         vector: Its embedding, float32 array (d,), unit length; None for words only.
         settings: How far to look.
         exclude: Tasks to leave out, such as the one that is being recalled for.
     """
     with store.reading(team):
-        candidates = store.candidates(team, terms, vector)
+        candidates = store.candidates(team, terms(query), vector, words=words(query))
         reached = hits(store, team, candidates, settings, exclude)
         lessons, dropped = _up(store, team, reached)
         solved, failed, same = _down(store, team, reached, settings)
@@ -115,7 +118,13 @@ def traverse(
         notes.append("The memory is large: the store compared only its nearest candidates.")
     if not candidates.has_dense:
         notes.append("Compared by words only; no embedding model is in use.")
-    return Found(query, tuple(lessons), tuple(solved), tuple(failed), tuple(dropped + same), tuple(notes))
+    expected: tuple[str, ...] = ()
+    if (work := candidates.work) is not None:
+        expected = work.expected
+        telling = ", ".join(work.telling[:TOLD]) + (", ..." if len(work.telling) > TOLD else "") or "none"
+        told = f"{telling} tell what has to be done: {', '.join(expected) or 'nothing special'}"
+        notes.append(f"Of the words asked with, {told}. That counts for {work.share:.0%} of the relevance.")
+    return Found(query, tuple(lessons), tuple(solved), tuple(failed), tuple(dropped + same), tuple(notes), expected)
 
 
 def hits(
@@ -159,7 +168,13 @@ def hits(
             continue
         parts = {"relevance": max(direct, carried), "hop": 0.0 if id in wanted else carried}
         if row is not None:
-            parts |= {"bm25": float(candidates.lexical[row]), "cosine": float(candidates.dense[row])}
+            parts |= {
+                "bm25": float(candidates.lexical[row]),
+                "cosine": float(candidates.dense[row]),
+                "same talk": float(candidates.talk[row]),
+            }
+            if candidates.work is not None:
+                parts |= {"same work": float(candidates.work.alike[row]), "weight of work": candidates.work.share}
         found.append(Hit(id, max(direct, carried), paths[id], parts))
     found.sort(key=lambda hit: (-hit.relevance, hit.id))
     return found

@@ -12,7 +12,7 @@ import pytest
 
 from gmem.errors import InvalidInput, UnknownId
 from gmem.graphs.base import Batch, Candidates, GraphStore, Standing, Tally, TeamStats, Voice
-from gmem.model import Evidence, InsightLink, Interaction, Suspect
+from gmem.model import Deeds, Evidence, InsightLink, Interaction, Suspect, Task
 from gmem.testing._suite import HOSTILE_NAMES, Suite, now_and_later, teach
 from gmem.testing.examples import (
     EXAMPLE_MODEL,
@@ -25,7 +25,7 @@ from gmem.testing.examples import (
     read_everything,
     similar,
 )
-from gmem.text import terms
+from gmem.text import terms, words
 
 __all__ = ["ReadingTests"]
 
@@ -36,7 +36,18 @@ def _lexical(store: GraphStore, query: str) -> dict[str, float]:
 
 
 def _frozen(found: Candidates) -> list[list[Any]]:
-    return [list(found.ids), *(x.tolist() for x in (found.dense, found.lexical, found.outcomes, found.trust))]
+    columns = (found.dense, found.lexical, found.talk, found.outcomes, found.trust)
+    return [list(found.ids), *(x.tolist() for x in columns)]
+
+
+def _household(number: int, verb: str = "") -> Task:
+    """Make a task whose text names a thing, a place and, by another word than the deed, what is to be done."""
+    verb = verb or ("heat", "cool", "clean")[number % 3]
+    adjective = {"heat": "hot", "cool": "cold"}.get(verb, verb)
+    thing, place = ("mug", "apple", "plate", "egg", "pan")[number % 5], ("safe", "drawer", "shelf", "sofa")[number % 4]
+    text = f"put a {adjective} {thing} in {place}" if number % 2 else f"{verb} some {thing} and put it in {place}"
+    deeds = Deeds({f"{verb} * with *": 1, "go to *": number % 7 + 1, "put * in *": 1}, tuple(sorted((thing, place))))
+    return example_task(f"t{number}", query=text, deeds=deeds)
 
 
 class ReadingTests(Suite):
@@ -295,9 +306,9 @@ class ReadingTests(Suite):
             assert float(np.abs(found.dense).max()) <= 1.0
             assert list(found.outcomes[at]) == [1, -1, 0]
             assert found.trust[at] == pytest.approx([0.25, 1.0, 1.0])
-            words = opened.candidates("team", {"boil": 1}, None)
-            assert not words.has_dense
-            assert not words.dense.any()
+            by_words = opened.candidates("team", {"boil": 1}, None)
+            assert not by_words.has_dense
+            assert not by_words.dense.any()
 
     def test_candidates_do_not_change_afterwards(self, store: GraphStore) -> None:
         teach(store, ["a", "b"], vectors=True)
@@ -307,6 +318,30 @@ class ReadingTests(Suite):
         store.write([Batch("team", "forget", forget_tasks=["b"])])
         assert _frozen(found) == before
         assert [found.rows[id] for id in found.ids] == [0, 1]
+
+    def test_what_work_a_query_takes_is_learned_from_the_set_of_tasks(
+        self, store: GraphStore, again: Callable[[], GraphStore]
+    ) -> None:
+        tasks = [_household(number) for number in range(36)]
+        store.write([Batch("team", task.id, tasks=[task]) for task in tasks[:20]])
+        store.write([Batch("team", "rest", tasks=[*tasks[20:], _household(99, "wash")])])
+        store.write([Batch("team", "forget", forget_tasks=["t99"])])
+        store.write([Batch("other", "all", tasks=[replace(task, team="other") for task in reversed(tasks)])])
+        asked = "put a hot umbrella in safe"
+        for opened in now_and_later(store, again):
+            one, other = (opened.candidates(team, terms(asked), None, words=words(asked)) for team in ("team", "other"))
+            assert one.work is not None
+            assert other.work is not None
+            assert 0 < one.work.share < 1
+            assert one.work.expected[0] == "heat * with *"
+            assert {"hot", "put"} <= set(one.work.telling)
+            assert not {"umbrella", "safe"} & set(one.work.telling)
+            assert (one.work.share, one.work.telling) == (other.work.share, other.work.telling)
+            assert one.work.expected == other.work.expected
+            alike = [float(other.work.alike[other.rows[id]]) for id in one.ids]
+            assert one.work.alike.tolist() == pytest.approx(alike, abs=1e-3)
+            assert opened.candidates("team", terms(asked), None).work is None
+            assert opened.candidates("nobody", {}, None, words=["put"]).work is None
 
     @pytest.mark.parametrize(
         "vector", [example_vector(0, 7), np.full(8, np.nan, dtype=np.float32)], ids=["length", "NaN"]

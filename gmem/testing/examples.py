@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.graphs.base import Batch, GraphStore
-from gmem.model import Insight, Interaction, Model, RecallEvent, Similar, Task, Utterance
+from gmem.model import Deeds, Insight, Interaction, Model, RecallEvent, Similar, Task, Utterance
 from gmem.text import terms
 
 __all__ = [
@@ -38,6 +38,7 @@ def example_task(id: str = "t1", team: str = "team", **changes: Any) -> Task:
         "score": 0.75,
         "agents": {"Ada": "planner", "Bob": "actor"},
         "key_steps": (0, 2),
+        "deeds": Deeds({"put * on *": 2, "wait": 1}, ("kettle", "water"), {"t\u00e9a": 1}),
         "started": 1000.5,
         "ended": 1060.25,
         "length": 3,

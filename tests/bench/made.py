@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gmem.graphs import Batch, GraphStore
 from gmem.ids import insight_id
+from gmem.learn.deeds import deeds
 from gmem.memory import Memory
 from gmem.model import Evidence, Insight, Interaction, Kind, Model, Outcome, Similar, Task, Utterance
 from gmem.trace import Run
@@ -110,7 +111,8 @@ class Experience:
                 key_steps=tuple(range(len(trace))), started=1.7e9 + number, ended=1.7e9 + number + 60,
                 length=len(trace), learned=outcome != "unknown",
             )  # fmt: skip
-            yield Made(task, Interaction(task.id, trace), kind)
+            interaction = Interaction(task.id, trace)
+            yield Made(replace(task, deeds=deeds(task, interaction)), interaction, kind)
 
     def _trace(self, kind: int, outcome: Outcome) -> tuple[Utterance, ...]:
         rng, things = self._rng, self._of_kind[kind]

@@ -50,9 +50,9 @@ def test_readers_see_whole_writes_only(neo4j: Access) -> None:
 
 def _row(numbers: Sequence[int]) -> dict[str, Any]:
     """Give an answer to `_cypher.CHANGES` that holds the tasks of some writes, one each."""
-    tasks = [(n, f"t{n}", "q", "resolved", True, 1.0, 0, "run", False, False) for n in numbers]
+    tasks = [(n, f"t{n}", "q", "resolved", True, 1.0, 0, "run", False, "", False) for n in numbers]
     return {
-        "tasks": [list(column) for column in zip(*tasks, strict=True)] if tasks else [[] for _ in range(10)],
+        "tasks": [list(column) for column in zip(*tasks, strict=True)] if tasks else [[] for _ in range(11)],
         "insights": [], "similar": [[], [], []], "supports": [[], [], [], []], "contradicts": [[], [], [], []],
         "links": [[], [], []], "recalls": [], "lasts": [max(numbers, default=None), None],
     }  # fmt: skip

@@ -27,7 +27,7 @@ from gmem.embed import WORDS_ONLY, Embedder, resolve
 from gmem.graphs import Batch, Candidates, GraphStore
 from gmem.model import Evidence, Insight, InsightLink
 from gmem.testing import read_everything
-from gmem.text import terms
+from gmem.text import terms, words
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -190,8 +190,12 @@ def _timeless(value: Any) -> Any:
 
 
 def _figures(found: Candidates) -> list[Any]:
+    columns = [found.dense, found.lexical, found.talk]
+    if found.work is not None:
+        columns.append(found.work.alike)
+    told = found.work and (found.work.share, found.work.telling, found.work.expected)
     return [
-        (id, round(float(found.dense[row]), 4), round(float(found.lexical[row]), 4), int(found.outcomes[row]))
+        (id, *(round(float(column[row]), 4) for column in columns), int(found.outcomes[row]), told)
         for row, id in enumerate(found.ids)
     ]
 
@@ -252,7 +256,7 @@ def _recalled(memory: gmem.Memory) -> dict[str, Any]:
     store, found = memory.store, {}
     for query in (*QUERIES, "something else"):
         vector = memory.embedder.query(query) if memory.embedder is not None else None
-        found[f"candidates {query}"] = _figures(store.candidates(memory.team, terms(query), vector))
+        found[f"candidates {query}"] = _figures(store.candidates(memory.team, terms(query), vector, words=words(query)))
         for role in ("", "cook"):
             found[f"recall {query} {role}"] = _timeless(memory.recall(query, role))
     for changes in SETTINGS:
