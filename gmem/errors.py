@@ -22,7 +22,8 @@
         `-- StoreClosed                         the memory was used after close()
 
 A message says what was wrong, with which value, and what to do about it.  Nothing is changed by a
-call that raises one of these.
+call that raises one of these, save that nobody knows of a write that a server did not answer: the same
+run or batch may be written again, and is stored once.
 """
 
 from __future__ import annotations

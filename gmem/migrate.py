@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def _carry(old: GraphStore, new: GraphStore, progress: Progress | None) -> None:
         raise InvalidInput("only a file or a Neo4j server can be copied; this store is neither")
     total = sum(old.stats(team).tasks for team in old.teams())
 
-    def counted() -> Iterator[Record]:
+    def counted() -> Generator[Record, None, None]:
         done = 0
         for record in old.records():
             yield record
@@ -94,7 +94,8 @@ def _carry(old: GraphStore, new: GraphStore, progress: Progress | None) -> None:
                 if progress is not None and (done % _PAGES == 0 or done == total):
                     progress(done, total)
 
-    new.load(old.embedder(), counted())
+    with closing(counted()) as records:  # or it would hold the file until somebody collects it
+        new.load(old.embedder(), records)
     if old.embedder() != new.embedder() or fingerprint(old.records()) != fingerprint(new.records()):
         raise StoreCorrupt(f"{new.location} does not hold what {old.location} holds; empty it and copy again")
 

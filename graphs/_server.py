@@ -135,6 +135,8 @@ class Server:
                 connection_timeout=min(10.0, self._timeout),
                 liveness_check_timeout=30.0,
                 max_transaction_retry_time=self._timeout,
+                initial_retry_delay=0.5,  # a server that is back is to be noticed within a few seconds
+                retry_delay_multiplier=1.25,
                 notifications_min_severity="WARNING",
                 notifications_disabled_classifications=["UNRECOGNIZED"],  # an empty database knows no label yet
             )

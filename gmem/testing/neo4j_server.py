@@ -34,7 +34,7 @@ DEFAULT_VERSION = VERSIONS[0]
 BROWSER_VERSION = "5.24.0"
 FOLDER = Path(".neo4j")
 NAME = "mine"
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds that a server may take to start."""
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -167,13 +167,19 @@ def start(
     return server
 
 
-def stop(folder: Path = FOLDER, name: str = NAME) -> bool:
-    """Stop the server of a folder and wait until it is gone; False if none runs."""
+def stop(folder: Path = FOLDER, name: str = NAME, *, force: bool = False) -> bool:
+    """Stop the server of a folder and wait until it is gone; False if none runs.
+
+    Args:
+        folder: As it was given to `start`.
+        name: Likewise.
+        force: Whether to kill it, as if its machine had died.
+    """
     server = running(folder, name)
     (folder / name / "running.json").unlink(missing_ok=True)
     if server is None:
         return False
-    os.kill(server.pid, signal.SIGTERM)
+    os.kill(server.pid, getattr(signal, "SIGKILL", signal.SIGTERM) if force else signal.SIGTERM)
     deadline = time.monotonic() + 60
     while _alive(server.pid):
         if time.monotonic() > deadline:
@@ -306,7 +312,7 @@ def _wait(server: Server, process: subprocess.Popen[bytes], home: Path) -> None:
 
 def _started_or_found(given: argparse.Namespace) -> Server | None:
     if given.what == "start":
-        return start(given.version, given.folder, given.name)
+        return start(given.version, given.folder, given.name, tuple(given.ports) if given.ports else None)
     return running(given.folder, given.name)
 
 
@@ -317,6 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", default=DEFAULT_VERSION)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--name", default=NAME)
+    parser.add_argument("--ports", type=int, nargs=2, metavar=("BOLT", "HTTP"), help="free ones by default")
     given = parser.parse_args(arguments)
     try:
         if given.what == "stop":
