@@ -37,9 +37,18 @@ class Access:
         with self.driver.session() as session:
             return session.run(statement, parameters).data()  # type: ignore[arg-type]
 
+    def reconnect(self) -> None:
+        """Open new connections, after the server was started again."""
+        self.driver.close()
+        self.driver = _driver(self.uri, self.auth)
+
     def open(self, **options: Any) -> Neo4jStore:
         """Open the memory in it."""
         return Neo4jStore(self.uri, auth=self.auth, **options)
+
+
+def _driver(uri: str, auth: tuple[str, str]) -> neo4j.Driver:
+    return neo4j.GraphDatabase.driver(uri, auth=auth, telemetry_disabled=True, notifications_min_severity="OFF")
 
 
 def find() -> Access:
@@ -53,12 +62,9 @@ def find() -> Access:
         pytest.fail(NONE, pytrace=False)
     else:
         pytest.skip(NONE)
-    driver = neo4j.GraphDatabase.driver(
-        uri, auth=(user, password), telemetry_disabled=True, notifications_min_severity="OFF"
-    )
-    access = Access(uri, (user, password), driver)
+    access = Access(uri, (user, password), _driver(uri, (user, password)))
     # What an earlier run left on the tests' own server may go; what is on another server may be dear to somebody.
     if os.environ.get("GMEM_NEO4J_URI") and access.ask("MATCH (n) RETURN 1 LIMIT 1"):
-        driver.close()
+        access.driver.close()
         pytest.fail(f"the database at {uri} is not empty, and the tests empty it: name another one", pytrace=False)
     return access
