@@ -164,7 +164,6 @@ def _surroundings() -> dict[str, str]:
     import sqlite3
 
     import gmem
-    from gmem.graphs import _sqlite
 
     extras = {
         "static": ("wordllama",), "sentence-transformers": ("sentence_transformers",),
@@ -174,12 +173,23 @@ def _surroundings() -> dict[str, str]:
     there = [name for name, packages in extras.items() if all(map(_installed, packages))]
     return {
         "memory": base.location(),
-        "format": str(_sqlite.VERSION),
+        "format": str(_format(base.location())),
         "gmem": gmem.__version__,
         "python": f"{platform.python_version()} on {platform.system()}",
         "sqlite": sqlite3.sqlite_version,
         "extras": ", ".join(there) or "none",
     }
+
+
+def _format(location: str) -> int:
+    """Give the newest format of what stands at such a place."""
+    if "://" in location:
+        from gmem.graphs import _formats
+
+        return _formats.FORMAT
+    from gmem.graphs import _sqlite
+
+    return _sqlite.VERSION
 
 
 def _installed(package: str) -> bool:

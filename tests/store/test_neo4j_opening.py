@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from neo4j_fixture import Access
 from stories import kitchen
 
 import gmem
+from gmem.cli import main
 from gmem.embed import Embedder
 from gmem.errors import EmbedderMismatch, GmemError, NotAMemory, StoreCorrupt, StoreRefused, StoreVersionError
 from gmem.graphs import _cypher, _formats
@@ -225,6 +228,14 @@ def test_an_older_memory_is_brought_up(first: dict[str, object], neo4j: Access) 
             assert np.array_equal(store.vectors("team", [f"t{n:02}"])[f"t{n:02}"], example_vector(n))
         assert store.check() == []
         assert store.write([example_batch("new", vector=3)]) == [True]
+
+
+def test_the_doctor_tells_the_format_of_the_server(neo4j: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEO4J_USERNAME", neo4j.auth[0])
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j.auth[1])
+    neo4j.open().close()
+    told = CliRunner().invoke(main, ["doctor", "--memory", neo4j.uri, "--json"])
+    assert json.loads(told.stdout)["facts"]["format"] == str(_formats.FORMAT)
 
 
 def test_several_that_open_an_older_memory_at_once_do_it_once(
