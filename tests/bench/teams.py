@@ -38,7 +38,8 @@ NOTES = (
 )
 CURVE_NOTES = (
     "an empty memory at first; every game is added to it, and after each an expert's run of a training variation",
-    "in each round every type is played once and shown once, in orders drawn anew; without memory: the same games",
+    "in each round every type is played once and shown once, in orders drawn anew",
+    "without memory, and with all experience: the same games, which says how hard those of a round are",
 )
 
 
@@ -127,17 +128,18 @@ def _by_type(found: Sequence[Tried], kind: str, conditions: Sequence[str]) -> li
 def _learning(found: Sequence[Tried], learned: Sequence[Tried]) -> Table:
     """Cut the learning curves into rounds, in each of which every type is played once."""
     types = len({t.game.task_type for t in learned})
-    without = _scores(found, NONE)
+    without, full = _scores(found, NONE), _scores(found, GMEM)
     rows: list[list[Figure]] = []
     for start in range(0, max(t.place for t in learned) + 1, types):
         part = [t for t in learned if start <= t.place < start + types]
         scores = [t.game.score for t in part]
-        same = [without[_key(t)] for t in part if _key(t) in without]
+        same, later = ([known[_key(t)] for t in part if _key(t) in known] for known in (without, full))
         rows.append([
             f"{start + 1} to {start + types}", len(part), _mean(scores), spell(scores),
-            spell([t.game.best for t in part]), f"{sum(s >= 100 for s in scores)} of {len(part)}", _mean(same),
+            spell([t.game.best for t in part]), f"{sum(s >= 100 for s in scores)} of {len(part)}",
+            _mean(same), _mean(later),
         ])  # fmt: skip
-    heads = ("tasks", "games", "score", "mean and interval", "best", "solved", "without memory")
+    heads = ("tasks", "games", "score", "mean and interval", "best", "solved", "without memory", "with all experience")
     return Table("Learning curve from an empty memory", heads, rows, CURVE_NOTES, drawn=("score", "without memory"))
 
 
