@@ -24,6 +24,8 @@ __all__ = ["Recorder", "recorder"]
 
 recorder: ContextVar[Recorder | None] = ContextVar("gmem_recorder", default=None)
 """What watches the run that the code at hand belongs to."""
+_begun: ContextVar[str] = ContextVar("gmem_begun", default="")
+"""LangGraph's name for the turn that began last where the code at hand runs, which may be over."""
 
 
 class Recorder(GraphCallbackHandler):
@@ -73,9 +75,16 @@ class Recorder(GraphCallbackHandler):
 
     def asks(self, ns: str) -> str:
         """Say whose turn it is, of somebody who wants to know what the memory has for them."""
-        if agent := self.agent_at(ns):
+        if agent := self.agent_at(ns or self._at()):
             self._askers.add(agent)
         return agent
+
+    def _at(self) -> str:
+        """Find the turn that the code at hand belongs to: before Python 3.11, nodes on an event loop are not told."""
+        ns = _begun.get()
+        while ns and ((turn := self._turns.get(ns)) is None or turn.ended):
+            ns = ns.rpartition("|")[0]
+        return ns
 
     # --- turns ----------------------------------------------------------------------------------
 
@@ -96,6 +105,7 @@ class Recorder(GraphCallbackHandler):
         if called or any(t.startswith("graph:step:") for t in tags or ()):
             with self.watch.guard("watching a turn"), self._lock:
                 self._open[run_id] = self._begin(ns, str(node), facts, called, inputs)
+            _begun.set(ns)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note that a node has ended, unless its writers have told so already."""
