@@ -253,7 +253,7 @@ class TeamCache:
         work: Work | None = None
         if asked is not None:
             alike = mixed(asked.done, telling, asked.proven)
-            work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected)
+            work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected, known)
         return Candidates(
             ids=_First(self._ids),
             rows=self._row,  # only ever added to, so it stays true of the rows above

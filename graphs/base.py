@@ -93,12 +93,14 @@ class Work:
         share: How much that is to count beside the words, in [0, 1); the less, the more of the query is unheard of.
         telling: Words of the query that do not name mere things, sorted.
         expected: What is expected to be done, such as `put * in *`, most surely expected first.
+        known: How much of the query's information is in words that the memory has met, in [0, 1].
     """
 
     alike: FloatArray
     share: float
     telling: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
+    known: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

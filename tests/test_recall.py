@@ -13,7 +13,7 @@ from stories import AGENTS, GOOD, kitchen, play
 
 import gmem
 from gmem.errors import InvalidInput
-from gmem.graphs.base import Candidates, Tally
+from gmem.graphs.base import Candidates, Tally, Work
 from gmem.recall.rank import insight_weight, lift, relevance, top
 from gmem.text import tokens
 
@@ -306,6 +306,14 @@ def _candidates(**kwargs: Any) -> Candidates:
         "has_dense": False,
     }
     return Candidates(**{**base, **kwargs})
+
+
+@pytest.mark.parametrize(("known", "expected"), [(1.0, 0.2), (0.5, 0.375), (0.0, 0.55)])
+def test_a_vector_counts_for_words_that_nothing_was_learned_of(known: float, expected: float) -> None:
+    work = Work(alike=np.array([0.2], np.float32), share=0.0, known=known)
+    asked = {"dense": np.array([0.9], np.float32), "lexical": np.array([0.2], np.float32), "has_dense": True}
+    assert relevance(_candidates(ids=["a"], work=work, **asked)).tolist() == pytest.approx([expected])
+    assert relevance(_candidates(ids=["a"], **asked)).tolist() == pytest.approx([0.55])
 
 
 def test_relevance_joins_words_vectors_outcome_and_trust() -> None:

@@ -27,7 +27,8 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     Cosine and BM25 are both shares of a perfect match, so they are averaged as they are: the figure
     does not depend on which other candidates there are, and two stores agree on it.  What was said in a
     run adds to that, as a second chance to be alike; and where the memory has learned what the words of a
-    task say of the work it takes, that counts beside the words, as much as it has proved itself.
+    task say of the work it takes, that counts beside the words, as much as it has proved itself.  The
+    cosine then counts only for words that the memory has not met: of the others it knows more by itself.
 
     Args:
         candidates: n candidates with their raw figures.
@@ -36,14 +37,15 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     Returns:
         float32 array (n,), each in [0, 1], in the order of the candidates.
     """
+    work = candidates.work
     if candidates.has_dense:
-        dense = np.clip(candidates.dense, 0.0, 1.0)
-        result = DENSE_SHARE * dense + (1 - DENSE_SHARE) * candidates.lexical
+        share = DENSE_SHARE * (1.0 if work is None else 1.0 - work.known)
+        result = np.float32(share) * np.clip(candidates.dense, 0.0, 1.0) + np.float32(1.0 - share) * candidates.lexical
     else:
         result = candidates.lexical.copy()
     if candidates.talk.any():
         result = 1 - (1 - result) * (1 - candidates.talk)
-    if (work := candidates.work) is not None:
+    if work is not None:
         result += np.float32(work.share) * (work.alike - result)
     result *= np.where(candidates.outcomes == 0, np.float32(UNKNOWN_SHARE), np.float32(1.0))
     result *= np.where(candidates.trust >= min_trust, candidates.trust, np.float32(0.0))
