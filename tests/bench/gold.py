@@ -2,7 +2,7 @@
 
     python -m tests.bench.gold FILE [VARIATIONS]
 
-Making them takes some minutes of Java; whoever has the file  need not make them again.
+Making them takes some minutes of Java; whoever has the file need not make them again.
 """
 
 from __future__ import annotations
