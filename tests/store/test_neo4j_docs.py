@@ -16,8 +16,8 @@ from gmem.model import Insight, InsightLink
 
 pytestmark = pytest.mark.neo4j
 
-DOCS = Path(__file__).parents[2] / "docs"
-BLOCKS = re.findall(r"^(\S[^\n]*\?)\n\n```cypher\n(.*?)^```", (DOCS / "neo4j.md").read_text("utf-8"), re.M | re.S)
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"^(\S[^\n]*\?)\n\n```cypher\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_each_question_has_an_answer(full: Access, question: str, statement: str
 
 
 def test_the_style_names_what_is_there(full: Access) -> None:
-    style = (DOCS / "gmem.grass").read_text(encoding="utf-8")
+    style = (ROOT / "docs" / "gmem.grass").read_text(encoding="utf-8")
     labels = {row["label"] for row in full.ask("CALL db.labels() YIELD label RETURN label")}
     types = {row["type"] for row in full.ask("CALL db.relationshipTypes() YIELD relationshipType AS type RETURN type")}
     assert set(re.findall(r"^node\.(\w+)", style, re.M)) <= labels
