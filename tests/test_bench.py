@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench import stores
+
+from gmem.graphs import EmbeddedStore
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +59,12 @@ def test_bench_measures_lessons_cost_and_growth(tmp_path: Path) -> None:
     assert row["tasks before"] == 60 and row["cpu ms a run"] > 0
     on, off = tables["Share of recalls that carry junk, by sort"]["rows"]
     assert on["talkative source"] <= off["talkative source"] and on["copied recall"] <= off["copied recall"]
+
+
+@pytest.mark.slow
+def test_bench_measures_a_store(tmp_path: Path) -> None:
+    found = stores.figures(lambda: EmbeddedStore(tmp_path / "team.gmem"), [60])
+    assert found["recall p50 ms at 60"] <= found["recall p95 ms at 60"] and all(value > 0 for value in found.values())
 
 
 def test_bench_names_its_topics() -> None:

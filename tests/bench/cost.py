@@ -180,10 +180,10 @@ def _growth(bench: Bench) -> Table:
 
 
 def _scan(memory: gmem.Memory, prepared: Prepared, query: str) -> float:
-    from gmem.text import terms
+    from gmem.text import terms, words
 
     vector = np.array(prepared.embed_query(query), dtype=np.float32)
     start = time.process_time()
     for _ in range(20):
-        relevance(memory.store.candidates("bench", terms(query), vector))
+        relevance(memory.store.candidates("bench", terms(query), vector, words=words(query)))
     return (time.process_time() - start) * 50

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from neo4j_fixture import find
 
 from gmem.graphs import Batch, EmbeddedStore, GraphStore
-from gmem.model import Evidence, Insight, Interaction, Model, Similar, Task, Utterance
+from gmem.learn.deeds import deeds
+from gmem.model import Evidence, Insight, Interaction, Model, Outcome, Similar, Task, Utterance
 from gmem.recall import RecallSettings
 from gmem.recall.traverse import traverse
-from gmem.text import terms
 
 from .report import Bench, Table
 
@@ -63,11 +64,12 @@ def batch(number: int, team: str) -> Batch:
                   inspired_by=(s - 1,) if s else ())
         for s in range(MESSAGES)
     )  # fmt: skip
-    outcome = "resolved" if number % 3 else "failed"
+    outcome: Outcome = "resolved" if number % 3 else "failed"
+    task = Task(id, team, query(number), outcome=outcome, length=MESSAGES, key_steps=(0, 4, 9), learned=True)
     others = {max(0, number - step) for step in (1, 7, 97, 194, 291)} - {number}
     return Batch(
         team, f"task {id}",
-        tasks=[Task(id, team, query(number), outcome=outcome, length=MESSAGES, key_steps=(0, 4, 9), learned=True)],
+        tasks=[replace(task, deeds=deeds(task, Interaction(id, said)))],
         interactions=[Interaction(id, said)],
         vectors={id: vector(number)},
         similar=[Similar(f"t{o:07d}", id, 0.5 + o % 40 / 100) for o in sorted(others)],
@@ -91,7 +93,7 @@ def recalls(store: GraphStore, team: str, count: int = 200) -> tuple[float, floa
     for n in range(count):
         asked, near = query(n * 37 + 5), vector(n * 37 + 5)
         begin = time.perf_counter()
-        traverse(store, team, asked, terms(asked), near, RecallSettings())
+        traverse(store, team, asked, near, RecallSettings())
         times.append(time.perf_counter() - begin)
     p50, p95 = np.percentile(times[10:], [50, 95]) * 1000
     return float(p50), float(p95)
