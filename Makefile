@@ -47,7 +47,7 @@ neo4j: $(VENV)/ready  ## fetch and start a Neo4j server of one's own (NEO4J_VERS
 neo4j-stop: $(VENV)/ready  ## stop it
 	$(NEO4J) stop
 
-test-neo4j: $(VENV)/ready  ## the Neo4j store on a real server of each version
+test-neo4j: $(VENV)/ready  ## the Neo4j store on a real server of each version (GMEM_TEST_RESTARTS=20: killed in mid-write, too)
 ifeq ($(GMEM_NEO4J_URI),)
 	@for version in $(NEO4J_VERSIONS); do \
 	  $(NEO4J) stop --name test; \
