@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class EmbeddedStore(CachedStore):
 
     def __init__(self, path: str | Path, *, create: bool = True, timeout: float = 10.0) -> None:
         self._file = RecordFile(Path(path).expanduser(), create=create, timeout=timeout)
+        self._looked = threading.local()
         self._drop_cache()
         try:
             self._file.verify()
@@ -75,6 +77,8 @@ class EmbeddedStore(CachedStore):
 
     def _refresh(self) -> None:
         """Bring the cache up to date with what was written, by this process or another."""
+        if self._version is not None and getattr(self._looked, "fresh", False):
+            return
         version = self._file.version()
         if version == self._version:
             return
@@ -104,6 +108,17 @@ class EmbeddedStore(CachedStore):
             self._refresh()
             found = self._teams.get(team)
             yield TeamCache(team) if found is None else found, self._model
+
+    @contextlib.contextmanager
+    def reading(self, team: str) -> Iterator[None]:
+        with self._file.lock:
+            self._refresh()
+        before = getattr(self._looked, "fresh", False)
+        self._looked.fresh = True
+        try:
+            yield
+        finally:
+            self._looked.fresh = before
 
     def _size(self) -> int:
         return self._file.size()

@@ -94,6 +94,7 @@ class Transaction:
         self._path = path
         (self.seq,) = connection.execute("SELECT coalesce(max(seq), 0) FROM op").fetchone()
         self._fingerprint = int(self.meta("fingerprint") or "0", 16)
+        self._there: set[tuple[str, str, str]] = set()
 
     @contextlib.contextmanager
     def part(self) -> Iterator[None]:
@@ -107,6 +108,7 @@ class Transaction:
                 self._db.execute("ROLLBACK TO part")
                 self._db.execute("RELEASE part")
             self.seq, self._fingerprint = before
+            self._there.clear()
             raise
         self._db.execute("RELEASE part")
 
@@ -126,7 +128,10 @@ class Transaction:
 
     def has(self, kind: str, team: str, id: str) -> bool:
         """Tell whether a record is there, as things stand within this transaction."""
-        return self._db.execute(_HAS[_table(kind)], (kind, team, id)).fetchone() is not None
+        key = (kind, team, id)  # the ends of edges are asked for again and again
+        if key not in self._there and self._db.execute(_HAS[_table(kind)], key).fetchone() is not None:
+            self._there.add(key)
+        return key in self._there
 
     def get(self, kind: str, team: str, id: str) -> bytes | None:
         """Read a record as it stands within this transaction."""
@@ -143,10 +148,12 @@ class Transaction:
         total = _sum(kind, team, id, self.seq, body)
         self._db.execute(_PUT[table], (kind, team, id, self.seq, total, body))
         self._add(int.from_bytes(total, "big"))
+        self._there.add((kind, team, id))
 
     def delete(self, kind: str, team: str, id: str) -> None:
         """Remove a record, if it is there; only within a step that says that it forgets."""
         table = _table(kind)
+        self._there.discard((kind, team, id))
         if self._take_off(table, kind, team, id):
             self._db.execute(_DELETE[table], (kind, team, id))
 

@@ -51,9 +51,9 @@ def deeds(task: Task, interaction: Interaction) -> Deeds:
             text = u.content[:READ]
             done[f"{fold(u.role or task.agents.get(u.agent, '') or u.agent)[:_TOOL]}: speak"] += 1
             done.update(f"call {name}" for code in _FENCED.findall(text) for name in _CALLED.findall(code))
-            said.update(word for word in words(text) if not common(word))
+            said.update(words(text))
     asked = set(words(task.query[:READ]))
-    terms = _most(said, MOST_TERMS) if talks > acts else {}
+    terms = _most({w: n for w, n in said.items() if not common(w)}, MOST_TERMS) if talks > acts else {}
     return Deeds(_most(done, MOST_KINDS), tuple(sorted(asked & handled)), terms)
 
 

@@ -7,8 +7,10 @@ given how many were compared, teaches nothing (Bonferroni).  Nothing that one ta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from gmem.learn.gates import USUAL, Gates
 from gmem.learn.moves import MOVES, marker
 from gmem.learn.panel import Member
-from gmem.learn.patterns import family, follows, had, join, occasion, pattern_order
+from gmem.learn.patterns import bearing, family, follows, had, join, occasion, pattern_order
 from gmem.learn.strata import Comparison, Table, attainable, compare, excess, screen
 from gmem.model import Polarity
 
@@ -73,15 +75,13 @@ class Matrix:
 
     def __init__(self, panel: Sequence[Member], extra: Collection[str] = (), tasks: int = 3) -> None:
         found = [m.habits | own for m, own in zip(panel, _own_words(panel, tasks), strict=True)]
-        where: dict[str, set[int]] = {}
         counts: Counter[str] = Counter()
-        for m, each in zip(panel, found, strict=True):
+        for each in found:
             counts.update(each)
-            for pattern in each:
-                where.setdefault(pattern, set()).add(m.run.question)
+        where = _questions(panel, found)
         # A pattern of one task may name a thing of it; where there are not as many tasks, it has to do for all.
         least = min(tasks, len({m.run.question for m in panel}))
-        names = {p for p, count in counts.items() if count >= LEAST and len(where[p]) >= least}
+        names = {p for p, count in counts.items() if count >= LEAST and where[p] >= least}
         self.names = sorted(names | set(extra))
         place = {pattern: j for j, pattern in enumerate(self.names)}
         self.resolved = np.array([m.run.resolved for m in panel], dtype=bool)
@@ -90,11 +90,11 @@ class Matrix:
         self.questions = np.array([m.run.question for m in panel], dtype=np.uint64)
         self.shown = np.zeros((len(panel), len(self.names)), dtype=np.float32)
         for i, each in enumerate(found):
-            self.shown[i, [place[p] for p in each if p in place]] = 1
+            self.shown[i, [place[p] for p in place.keys() & each]] = 1
             for p in extra:
                 self.shown[i, place[p]] = bool(follows(p, panel[i].profile))
         occasions = [occasion(p) for p in self.names]
-        each_had = {o: [had(o, m.profile) for m in panel] for o in set(occasions)}
+        each_had = _had(set(occasions), panel)
         columns = [each_had[o] for o in occasions]
         self.judged = np.array(columns, dtype=np.float32).reshape(len(self.names), len(panel)).T
         self.shown *= self.judged
@@ -111,16 +111,36 @@ def _own_words(panel: Sequence[Member], tasks: int) -> list[set[str]]:
     runs: Counter[str] = Counter()
     for m in panel:
         runs.update(m.profile.words)
-    questions = len({m.run.question for m in panel})
-    least = max(tasks, SPREAD * questions)
-    often = {w: set[int]() for w, count in runs.items() if least <= count <= 0.95 * len(panel) and w not in MOVES}
-    for m in panel:
-        for word in m.profile.words:
-            if word in often:
-                often[word].add(m.run.question)
-    spread = {w: where for w, where in often.items() if len(where) >= least}
-    chosen = set(sorted(spread, key=lambda w: (-len(spread[w]), w))[:OWN_WORDS])
-    return [{join("says", "", marker(w)) for w in m.profile.words if w in chosen} for m in panel]
+    least = max(tasks, SPREAD * len({m.run.question for m in panel}))
+    often = {w for w, count in runs.items() if least <= count <= 0.95 * len(panel) and w not in MOVES}
+    spread = _questions(panel, [often.intersection(m.profile.words) for m in panel])
+    best = sorted((w for w in spread if spread[w] >= least), key=lambda w: (-spread[w], w))[:OWN_WORDS]
+    chosen = {w: join("says", "", marker(w)) for w in best}
+    return [{chosen[w] for w in chosen.keys() & set(m.profile.words)} for m in panel]
+
+
+def _questions(panel: Sequence[Member], shown: Iterable[Collection[str]]) -> Counter[str]:
+    """Count in how many questions each thing was shown, of what each run showed."""
+    together: dict[int, set[str]] = {}
+    for m, each in zip(panel, shown, strict=True):
+        together.setdefault(m.run.question, set()).update(each)
+    found: Counter[str] = Counter()
+    for those in together.values():
+        found.update(those)
+    return found
+
+
+def _had(occasions: Iterable[tuple[str, ...]], panel: Sequence[Member]) -> dict[tuple[str, ...], NDArray[np.bool_]]:
+    """Say which runs had each occasion, bool arrays (n,); runs that are alike in what decides it are asked once."""
+    found = {}
+    for what, group in groupby(sorted(occasions), key=itemgetter(0)):
+        keys = [bearing(what, m.profile) for m in panel]
+        one = {key: m.profile for key, m in zip(keys, panel, strict=True)}
+        number = {key: at for at, key in enumerate(one)}
+        of = np.array([number[key] for key in keys], dtype=np.intp)
+        for o in group:
+            found[o] = np.array([had(o, p) for p in one.values()], dtype=bool)[of]
+    return found
 
 
 def _numbered(keys: Sequence[tuple[object, ...]]) -> NDArray[np.int64]:

@@ -104,7 +104,8 @@ def moves_in(text: str) -> set[str]:
     found = {name for phrase, name in _PHRASES if phrase in low}
     if low.endswith("?"):
         found.add("ask")
-    found.update(move for word in set(_WORD.findall(low)) if (move := _move(word)))
+    found.update(map(_move, set(_WORD.findall(low))))
+    found.discard("")
     return found
 
 

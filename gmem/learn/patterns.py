@@ -11,6 +11,7 @@ to be compared over all runs of a team.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Hashable
 from functools import lru_cache
 from itertools import takewhile
 
@@ -18,8 +19,8 @@ from gmem.learn.moves import marker
 from gmem.learn.profile import Profile, profile
 
 __all__ = [
-    "Profile", "audience", "family", "follows", "habits", "had", "is_habit", "join", "occasion", "pattern_order",
-    "patterns", "profile", "split",
+    "Profile", "audience", "bearing", "family", "follows", "habits", "had", "is_habit", "join", "occasion",
+    "pattern_order", "patterns", "profile", "split",
 ]  # fmt: skip
 
 MOST_KINDS = 24
@@ -53,9 +54,10 @@ def _escaped(part: str) -> str:
     return part.replace("%", "%25").replace("|", "%7C")
 
 
-def split(pattern: str) -> list[str]:
+@lru_cache(maxsize=16_384)
+def split(pattern: str) -> tuple[str, ...]:
     """Give the parts of a pattern, its name first."""
-    return [part.replace("%7C", "|").replace("%25", "%") for part in pattern.split("|")]
+    return tuple(part.replace("%7C", "|").replace("%25", "%") for part in pattern.split("|"))
 
 
 def patterns(p: Profile) -> set[str]:
@@ -92,6 +94,7 @@ def habits(p: Profile) -> set[str]:
     return found
 
 
+@lru_cache(maxsize=16_384)
 def occasion(pattern: str) -> tuple[str, ...]:
     """Give what a run must have had in it to be judged by a pattern: patterns with the same answer share it."""
     name, *args = split(pattern)
@@ -124,6 +127,15 @@ def had(occasion: tuple[str, ...], p: Profile) -> bool:
     if what == "deed":
         return args[0] in p.first
     return {"deeds": bool(p.first), "acts": p.thought is not None, "turns": bool(p.speakers)}.get(what, False)
+
+
+def bearing(what: str, p: Profile) -> Hashable:
+    """Give what decides whether a run had the occasions of one name: runs with the same had the same of them."""
+    if what == "move":
+        return frozenset(p.order)
+    if what == "deed":
+        return frozenset(p.first)
+    return p.speakers, bool(p.order or p.words), bool(p.first), p.thought is not None
 
 
 def follows(pattern: str, p: Profile) -> bool | None:

@@ -95,9 +95,9 @@ class Scholar:
         verified = task.outcome != "unknown" and task.trust > 0
         lessons = Lessons()
         known: list[tuple[Insight, Standing]] = []
-        candidates = yield from call(self._store.candidates, task.team, terms(task.query), vector)
+        candidates, scores = yield from call(self._compared, task, vector)
         if verified and distil:
-            contrast = yield from call(self._contrast, task, interaction, candidates)
+            contrast = yield from call(self._contrast, task, interaction, candidates, scores)
             known = list(contrast.known)
             lessons = yield from self.distiller.distil(contrast)
             met = yield from call(self._met, task.team, lessons.insights, known)
@@ -128,7 +128,7 @@ class Scholar:
             tasks=[replace(task, learned=distil)],
             interactions=[interaction] if new else [],
             vectors={task.id: vector} if new and vector is not None else {},
-            similar=link(task.id, candidates) if new else [],
+            similar=link(task.id, candidates.ids, scores) if new else [],
             insights=insights,
             evidence=sorted(evidence.values(), key=lambda e: (e.task_id, e.insight_id)),
             links=(yield from call(self._in_use, task, recalls, lessons.insights)),
@@ -159,12 +159,19 @@ class Scholar:
 
     # --- reading what the memory knows ----------------------------------------------------------
 
-    def _contrast(self, task: Task, interaction: Interaction, candidates: Candidates) -> Contrast:
+    def _compared(self, task: Task, vector: NDArray[np.float32] | None) -> tuple[Candidates, NDArray[np.float32]]:
+        """Give the tasks that may be like one, and how like it each is: float32 array (n,), 0 for itself."""
+        candidates = self._store.candidates(task.team, terms(task.query), vector)
         scores = relevance(candidates)
-        eligible = scores >= LEAST
         own = candidates.rows.get(task.id)
-        if own is not None and own < len(candidates.ids):
-            eligible[own] = False
+        if own is not None and own < len(scores):
+            scores[own] = 0.0
+        return candidates, scores
+
+    def _contrast(
+        self, task: Task, interaction: Interaction, candidates: Candidates, scores: NDArray[np.float32]
+    ) -> Contrast:
+        eligible = scores >= LEAST
         near = top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes > 0))
         near += top(candidates.ids, scores, COMPARED, eligible & (candidates.outcomes < 0))
         near.sort(key=lambda pair: (-pair[1], pair[0]))
@@ -172,14 +179,15 @@ class Scholar:
         alike = int(np.count_nonzero(eligible & (candidates.outcomes != 0)))
         others: list[Neighbour] = []
         rival = None
-        # Where there are many such runs already, each new one would teach what the ones before it taught.
-        if due(task.id, alike) or not getattr(self.distiller, "samples", False):
-            others, rival = self._neighbours(task, ids, candidates)
         run = Neighbour(task.id, task.outcome == "resolved", self._profile(task, interaction))
-        known, mined = self._known(task, ids)
         panel: list[Member] = []
-        if due(task.id, int(np.count_nonzero(candidates.outcomes))):
-            panel = self._panels.panel(task.team, candidates, (task, interaction))
+        with self._store.reading(task.team):
+            # Where there are many such runs already, each new one would teach what the ones before it taught.
+            if due(task.id, alike) or not getattr(self.distiller, "samples", False):
+                others, rival = self._neighbours(task, ids, candidates)
+            known, mined = self._known(task, ids)
+            if due(task.id, int(np.count_nonzero(candidates.outcomes))):
+                panel = self._panels.panel(task.team, candidates, (task, interaction))
         return Contrast(task, interaction, run, others, rival, known, self._clock(), panel, mined)
 
     def _neighbours(
@@ -271,8 +279,9 @@ class Scholar:
         now = self._clock()
         standings = {i.id: s for i, s in known}
         said = {e.task_id: {} for e in evidence if e.insight_id in standings}  # type: dict[str, dict[str, Evidence]]
-        for task_id, before in said.items():
-            before.update({e.insight_id: e for e in self._store.evidence(team, task_id=task_id)})
+        with self._store.reading(team):
+            for task_id, before in said.items():
+                before.update({e.insight_id: e for e in self._store.evidence(team, task_id=task_id)})
         about: dict[str, list[tuple[Evidence | None, Evidence | None]]] = {}
         for e in gone:
             about.setdefault(e.insight_id, []).append((e, None))
