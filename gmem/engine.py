@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +18,26 @@ from gmem.errors import EmbedderMismatch, EmbeddingError, GmemError, InvalidInpu
 from gmem.flow import Flow, call, either
 from gmem.graphs.base import GraphStore
 from gmem.learn import Distiller, Scholar, upkeep
-from gmem.model import Interaction, Notice, Outcome, Suspect, Task
+from gmem.model import Interaction, Model, Notice, Outcome, Suspect, Task
 from gmem.recall import Recall, RecallSettings
 from gmem.recall.deliver import deliver
 from gmem.recall.traverse import traverse
+from gmem.reembed import Progress, reembed
 from gmem.trace import Recording
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Progress"]
 
 log = logging.getLogger("gmem")
 ATTEMPTS = 4
 CONSOLIDATE_EVERY = 50
 """Learned tasks between two automatic consolidations."""
-Progress = Callable[[int, int], None]
-"""Called with how many are done, of how many."""
+
+
+class _Vector(NamedTuple):
+    """A vector, float32 array (d,), or None; and the model that it is of, where the store has to check that."""
+
+    of: NDArray[np.float32] | None
+    model: str = ""
 
 
 class Engine:
@@ -47,6 +54,7 @@ class Engine:
         self.store = store
         self.team = team
         self.embedder = embedder
+        self._next = embedder
         self.settings = settings
         self.notices: deque[Notice] = deque(maxlen=100)
         self._scholar = Scholar(store, distiller)
@@ -69,27 +77,31 @@ class Engine:
             if role != "":
                 checks.name(role, "role")
         settings = _changed(self.settings, changes)
-        vector = yield from self._embed(query)
+        vector = None
+        if self.embedder is not None or self._next is not None:
+            vector = (yield from self._embed(query, (yield from call(self.store.embedder)))).of
         found = yield from call(traverse, self.store, self.team, query, vector, settings, frozenset({run_id} - {""}))
         return {role: deliver(found, role, settings, ids.new_id("r"), group=run_id) for role in roles}
 
-    def _embed(self, text: str) -> Flow[NDArray[np.float32] | None]:
+    def _embed(self, text: str, recorded: Model | None) -> Flow[_Vector]:
+        """Embed a text by the recorded model, which is this memory's, or the one that it is being moved to."""
+        if recorded is not None and recorded.name == _name(self._next):
+            self.embedder = self._next
         embedder = self.embedder
-        if embedder is None:
-            return None
-        recorded = yield from call(self.store.embedder)
-        if recorded is not None and recorded.name != embedder.name:
+        if recorded is not None and recorded.name != _name(embedder) and embedder is not None:
             raise EmbedderMismatch(
                 f"{self.store.location} was moved from {embedder.name} to {recorded.name} after this Memory was "
                 "opened; open it again"
             )
+        if embedder is None:
+            return _Vector(None, WORDS_ONLY.name)
         vector = yield from either(lambda: embedder.query(text), lambda: embedder.aquery(text))
         if recorded is not None and len(vector) != recorded.dimension:
             raise EmbedderMismatch(
                 f"{embedder.name} gives vectors of length {len(vector)}, and {self.store.location} was made by another "
                 f"program meanwhile, with vectors of length {recorded.dimension}; open it again"
             )
-        return vector if vector.any() else None
+        return _Vector(vector if vector.any() else None, embedder.name)
 
     # --- learning -------------------------------------------------------------------------------
 
@@ -102,11 +114,10 @@ class Engine:
         """
         interaction = Interaction(recording.task.id, recording.utterances)
         task = yield from call(self._scholar.condensed, recording.task, interaction)
-        vector = yield from self._vector(task)
         verified = task.outcome != "unknown"
         at_once = verified and not self._scholar.distiller.external
         new = yield from self._study_and_write(
-            task, interaction, vector, f"task {task.id}", recording=recording, distil=at_once
+            task, interaction, lambda: self._vector(task), f"task {task.id}", recording=recording, distil=at_once
         )
         written()
         if not new:
@@ -115,8 +126,9 @@ class Engine:
         if verified and not at_once:
             try:
                 yield from self._study_and_write(
-                    task, interaction, vector, f"learn {task.id}", before=replace(task, learned=False), distil=True
-                )
+                    task, interaction, lambda: self._stored_vector(task.id), f"learn {task.id}",
+                    before=replace(task, learned=False), distil=True,
+                )  # fmt: skip
             except UnknownId:
                 return task  # forgotten while the model was asked
             except WriteConflict:
@@ -129,7 +141,7 @@ class Engine:
         return stored
 
     def _study_and_write(
-        self, task: Task, interaction: Interaction, vector: NDArray[np.float32] | None, op_id: str,
+        self, task: Task, interaction: Interaction, embed: Callable[[], Flow[_Vector]], op_id: str,
         *, recording: Recording | None = None, before: Task | None = None, distil: bool,
     ) -> Flow[bool]:  # fmt: skip
         """Work out a batch and write it; what another writer changed meanwhile is taken into account.
@@ -137,12 +149,20 @@ class Engine:
         A task that is stored already must still be as it was read, `before`: it may have been forgotten,
         or judged by somebody else, while a model was asked.
         """
+        vector = yield from embed()
         for attempt in range(ATTEMPTS):
             try:
                 batch, notices = yield from self._scholar.study(
-                    task, interaction, vector, recording.recalls if recording else (), op_id,
+                    task, interaction, vector.of, recording.recalls if recording else (), op_id,
                     new=recording is not None, distil=distil and attempt < ATTEMPTS - 1,
                 )  # fmt: skip
+            except UnknownId:
+                raise
+            except InvalidInput:
+                old, vector = vector, (yield from embed())
+                if old.of is None or (vector.of is not None and old.of.shape == vector.of.shape):
+                    raise  # else the memory was moved to another model meanwhile
+                continue
             except GmemError:
                 raise
             except Exception as error:  # a flaw in learning must not cost the team its trace
@@ -158,8 +178,11 @@ class Engine:
             if before is not None and before != (yield from call(self.store.tasks, self.team, [task.id]))[0]:
                 raise WriteConflict(f"task {task.id} was changed by somebody else meanwhile; try again")
             try:
-                (done,) = yield from call(self.store.write, [batch])
+                (done,) = yield from call(self.store.write, [replace(batch, embedder=vector.model)])
             except WriteConflict:
+                continue
+            except EmbedderMismatch:
+                vector = yield from embed()  # the memory was moved to another model meanwhile
                 continue
             except InvalidInput:
                 if attempt == ATTEMPTS - 1:
@@ -174,24 +197,34 @@ class Engine:
         self.notices.append(notice)
         log.warning("gmem: %s", notice)
 
-    def _vector(self, task: Task) -> Flow[NDArray[np.float32] | None]:
+    def _vector(self, task: Task) -> Flow[_Vector]:
         """Embed a task that is to be stored; a model that fails must not cost the team its trace."""
         try:
-            yield from call(self._record_embedder)
-            vector = yield from self._embed(task.query)
+            recorded = yield from call(self._record_embedder)
+            vector = yield from self._embed(task.query, recorded)
+            if recorded.name == vector.model:
+                return vector
+            reason = EmbedderMismatch.__name__  # without a model of its own, in a memory that has one by now
         except (EmbeddingError, EmbedderMismatch) as error:
-            self._notice(Notice(
-                "not-embedded",
-                f"task {task.id} is stored without a vector and found by its words only, until the memory is "
-                f"embedded anew ({type(error).__name__})",
-            ))  # fmt: skip
-            return None
-        return vector
+            reason = type(error).__name__
+        self._notice(Notice(
+            "not-embedded",
+            f"task {task.id} is stored without a vector and found by its words only, until the memory is "
+            f"embedded anew ({reason})",
+        ))  # fmt: skip
+        return _Vector(None)
 
-    def _record_embedder(self) -> None:
-        """Write down the embedding model with the first task, or words only on purpose."""
-        if self.store.embedder() is None:
-            self.store.set_embedder(self.embedder.model if self.embedder is not None else WORDS_ONLY, first=True)
+    def _record_embedder(self) -> Model:
+        """Write down the embedding model with the first task, or words only on purpose; gives what is recorded."""
+        recorded = self.store.embedder()
+        if recorded is None:
+            chosen = self.embedder.model if self.embedder is not None else WORDS_ONLY
+            self.store.set_embedder(chosen, first=True)
+            recorded = self.store.embedder() or chosen
+        return recorded
+
+    def _stored_vector(self, task_id: str) -> Flow[_Vector]:
+        return _Vector((yield from call(self.store.vectors, self.team, [task_id])).get(task_id))
 
     def _same(self, recording: Recording) -> Task:
         """Give the stored task of that id, if it is this very run; times do not count."""
@@ -250,10 +283,10 @@ class Engine:
         if judged == replace(task, learned=False):
             return task
         op = f"feedback {ids.new_id('o')}"  # the same judgement may come again after another one
-        vector = (yield from call(self.store.vectors, self.team, [run_id])).get(run_id)
         yield from self._study_and_write(
-            judged, interaction, vector, op, before=task, distil=judged.outcome != "unknown"
-        )
+            judged, interaction, lambda: self._stored_vector(run_id), op,
+            before=task, distil=judged.outcome != "unknown",
+        )  # fmt: skip
         (stored,) = yield from call(self.store.tasks, self.team, [run_id])
         return stored
 
@@ -273,9 +306,9 @@ class Engine:
             try:
                 (task,) = yield from call(self.store.tasks, self.team, [id])
                 interaction = yield from call(self.store.interaction, self.team, id)
-                vector = (yield from call(self.store.vectors, self.team, [id])).get(id)
                 op = f"learn {ids.new_id('o')}"
-                yield from self._study_and_write(task, interaction, vector, op, before=task, distil=True)
+                embed = partial(self._stored_vector, id)
+                yield from self._study_and_write(task, interaction, embed, op, before=task, distil=True)
             except (UnknownId, WriteConflict):
                 continue  # forgotten, or judged and learned by somebody else meanwhile
             if progress is not None:
@@ -315,30 +348,14 @@ class Engine:
 
     def reembed(self, embedder: Embedder | None, progress: Progress | None = None) -> Flow[int]:
         """Replace every vector of every team of the store by those of another model."""
-        rows: list[tuple[str, str, NDArray[np.float32]]] = []
-        if embedder is not None:
-            texts: list[tuple[str, str, str]] = yield from call(self._queries)
-            for at in range(0, len(texts), 256):
-                part = texts[at : at + 256]
-                vectors = yield from _documents(embedder, [query for _, _, query in part])
-                rows += [(t, i, v) for (t, i, _), v in zip(part, vectors, strict=True) if v.any()]
-                if progress is not None:
-                    progress(min(at + 256, len(texts)), len(texts))
-        yield from call(self.store.set_embedder, embedder.model if embedder else WORDS_ONLY, rows)
+        self._next = embedder  # whoever records or recalls meanwhile takes it as soon as the store has it
+        vectors = yield from reembed(self.store, embedder, progress)
         self.embedder = embedder
-        return len(rows)
-
-    def _queries(self) -> list[tuple[str, str, str]]:
-        return [
-            (team, task.id, task.query)
-            for team in self.store.teams()
-            for task in self.store.tasks(team, self.store.task_ids(team))
-        ]
+        return vectors
 
 
-def _documents(embedder: Embedder, texts: Sequence[str]) -> Flow[Iterable[NDArray[np.float32]]]:
-    found = yield from either(lambda: embedder.documents(texts), lambda: embedder.adocuments(texts))
-    return found
+def _name(embedder: Embedder | None) -> str:
+    return WORDS_ONLY.name if embedder is None else embedder.name
 
 
 def _changed(settings: RecallSettings, changes: Mapping[str, Any]) -> RecallSettings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmem import checks
 from gmem.embed import Embedder, resolve
-from gmem.engine import Engine, Progress
+from gmem.engine import Engine
 from gmem.errors import InvalidInput
 from gmem.flow import Flow, arun, run
 from gmem.graphs import EmbeddedStore, GraphStore, TeamStats
@@ -20,6 +20,7 @@ from gmem.llm import ChatModel
 from gmem.meter import Usage
 from gmem.model import Insight, InsightState, Interaction, Notice, Outcome, Task
 from gmem.recall import Recall, RecallSettings
+from gmem.reembed import Progress
 from gmem.trace import Run
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem import checks
-from gmem.errors import InvalidInput, WriteConflict
+from gmem.errors import EmbedderMismatch, InvalidInput, WriteConflict
 from gmem.graphs import codec
 from gmem.graphs._cache import OUTCOMES
 from gmem.graphs._transaction import Transaction
@@ -53,6 +53,7 @@ def carry_out(tx: Records, batch: Batch) -> bool:
     Raises:
         InvalidInput: Something in it cannot be stored; the transaction must be undone.
         WriteConflict: An insight, or what is said about it, was changed since it was read; likewise.
+        EmbedderMismatch: It was embedded by another model than the recorded one; likewise.
     """
     checks.name(batch.team, "the team")
     checks.name(batch.op_id, "the op id")
@@ -60,12 +61,13 @@ def carry_out(tx: Records, batch: Batch) -> bool:
     if not tx.begin(digest(batch.team, batch.op_id), forgets=forgets):
         return False
     try:
+        _check_embedder(tx, batch)
         _check_seen(tx, batch)
         _put_nodes(tx, batch)
         _put_edges(tx, batch)
         _forget_evidence(tx, batch.team, set(batch.forget_evidence))
         _forget(tx, batch.team, set(batch.forget_tasks), set(batch.forget_insights))
-    except (InvalidInput, WriteConflict):
+    except (InvalidInput, WriteConflict, EmbedderMismatch):
         raise
     except UnicodeEncodeError as error:
         raise InvalidInput(
@@ -75,6 +77,16 @@ def carry_out(tx: Records, batch: Batch) -> bool:
     except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
         raise InvalidInput(f"write {batch.op_id!r} holds what cannot be stored: {error}") from error
     return True
+
+
+def _check_embedder(tx: Records, batch: Batch) -> None:
+    """Check that the memory was not moved to another embedding model since a batch was embedded."""
+    recorded = read_model(tx.meta("embedder")) if batch.embedder else None
+    if recorded is not None and recorded.name != batch.embedder:
+        raise EmbedderMismatch(
+            f"write {batch.op_id!r} was embedded by {batch.embedder}, and the memory was moved to {recorded.name} "
+            "meanwhile; open it again and repeat the write"
+        )
 
 
 def _check_seen(tx: Records, batch: Batch) -> None:

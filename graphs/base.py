@@ -66,6 +66,8 @@ class Batch:
             removed, that of this batch included, and nothing else; likewise.
         seen: All evidence about an insight as it was read, by insight id; where it is not so any more, the
             write is refused as a conflict.  Whoever removes an insight, or moves its evidence, says so here.
+        embedder: Name of the embedding model that the tasks were embedded by ("none" for words only); where
+            another one is recorded, the write is refused.  '' where there is nothing to check.
     """
 
     team: str
@@ -82,6 +84,7 @@ class Batch:
     forget_insights: Sequence[str] = ()
     forget_evidence: Sequence[str] = ()
     seen: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
+    embedder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,7 @@ class GraphStore(ABC):
 
         Raises:
             WriteConflict: An insight was changed since it was read; nothing was written.
+            EmbedderMismatch: The store has another embedding model than the batch names; nothing was written.
             InvalidInput: An edge or interaction names a task or insight that does not exist, a vector is
                 not a unit vector of the recorded model's length, a similarity joins a task to itself or
                 has its ends the wrong way round, something belongs to another team than its batch, or

@@ -32,7 +32,7 @@ LAYERS = [
     ["prompts", "transcript"],
     ["llm"],
     ["learn"],
-    ["trace"],
+    ["trace", "reembed"],
     ["engine"],
     ["memory"],
     ["export", "migrate", "importers", "testing"],

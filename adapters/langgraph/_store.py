@@ -31,10 +31,11 @@ from langgraph.store.base import (
 
 from gmem import checks, ids
 from gmem.adapters._texts import storable
-from gmem.errors import InvalidInput
+from gmem.embed import Embedder
+from gmem.errors import EmbedderMismatch, InvalidInput
 from gmem.graphs.base import Batch
 from gmem.memory import Memory
-from gmem.model import Task
+from gmem.model import Model, Task
 from gmem.text import terms
 
 __all__ = ["GMemStore"]
@@ -108,6 +109,8 @@ class GMemStore(BaseStore):
     def _put(self, puts: Sequence[PutOp]) -> None:
         there = self._stored([_id(op.namespace, op.key) for op in puts])
         now = time.time()
+        recorded = self._memory.store.embedder()
+        embedder = self._embedder(recorded)
         tasks, vectors, gone = [], {}, []
         for op in puts:
             id = _id(op.namespace, op.key)
@@ -120,16 +123,19 @@ class GMemStore(BaseStore):
                 id=id, team=self.team, query=storable(text, checks.MAX_QUERY, empty=UNSEARCHED), context=_json(op),
                 source=SOURCE, started=began, ended=max(began, now),
             ))  # fmt: skip
-            if text.strip() and self._by_meaning():
-                assert self._memory.embedder is not None
-                vectors[id] = self._memory.embedder.documents([tasks[-1].query])[0]
-        self._memory.store.write([
-            Batch(self.team, ids.new_id("op"), tasks=tasks, vectors=vectors, forget_tasks=gone)
-        ])  # fmt: skip
+            if text.strip() and embedder is not None:
+                vectors[id] = embedder.documents([tasks[-1].query])[0]
+        by = recorded.name if recorded is not None else ""
+        batch = Batch(self.team, ids.new_id("op"), tasks=tasks, vectors=vectors, forget_tasks=gone, embedder=by)
+        try:
+            self._memory.store.write([batch])
+        except EmbedderMismatch:
+            self._put(puts)  # the memory was moved to another model meanwhile
 
-    def _by_meaning(self) -> bool:
+    def _embedder(self, recorded: Model | None) -> Embedder | None:
+        """Give the memory's embedder, if the vectors in the store are of that model."""
         embedder = self._memory.embedder
-        return embedder is not None and self._memory.store.embedder() == embedder.model
+        return embedder if embedder is not None and embedder.model == recorded else None
 
     def _search(self, op: SearchOp, kept: Sequence[tuple[Task, Item]]) -> list[SearchItem]:
         found = [
@@ -140,10 +146,8 @@ class GMemStore(BaseStore):
         scores: dict[str, float] = {}
         if op.query:
             asked = storable(op.query, checks.MAX_QUERY)
-            vector = None
-            if self._by_meaning():
-                assert self._memory.embedder is not None
-                vector = self._memory.embedder.query(asked)
+            embedder = self._embedder(self._memory.store.embedder())
+            vector = embedder.query(asked) if embedder is not None else None
             near = self._memory.store.candidates(self.team, terms(asked), vector)
             for id in near.ids:
                 row = near.rows[id]

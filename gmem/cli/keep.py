@@ -93,18 +93,15 @@ def reembed(embedder: str) -> None:
     gmem reembed static
     gmem reembed sentence-transformers/all-MiniLM-L6-v2
     """
+    from gmem import reembed as moving
     from gmem.embed import resolve
-    from gmem.engine import Engine
     from gmem.flow import run
-    from gmem.learn import RulesDistiller
-    from gmem.recall import RecallSettings
 
     chosen = resolve(embedder)
     with base.store() as store, base.bar("Embedding") as tick:
         before = store.embedder()
         # Not through Memory: it would want the old model, which need not be installed any more.
-        engine = Engine(store, base.team(), None, RulesDistiller(), RecallSettings())
-        vectors = run(engine.reembed(chosen, lambda done, total: tick(done, total, "")))
+        vectors = run(moving.reembed(store, chosen, lambda done, total: tick(done, total, "")))
         after = store.embedder()
     names = [model.name if model else None for model in (before, after)]
     if base.as_json():
