@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from sys import intern
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,14 @@ from gmem.graphs.base import TRUST, Candidates, Standing, Tally, Voice, Work
 from gmem.graphs.learned import mixed
 from gmem.graphs.talk import TalkIndex
 from gmem.graphs.vectors import VectorIndex
-from gmem.graphs.words import WordIndex
+from gmem.graphs.words import Rows, WordIndex
 from gmem.graphs.work import WorkIndex
 from gmem.model import Evidence, Insight, InsightLink, RecallEvent, Similar, Task
 from gmem.text import words
 
 __all__ = ["OUTCOMES", "TeamCache"]
 
+Number = TypeVar("Number", np.int8, np.float32)
 OUTCOMES = {"resolved": 1, "failed": -1, "unknown": 0}
 
 
@@ -229,6 +230,10 @@ class TeamCache:
         """Give the failed tasks for which a person blamed somebody, sorted."""
         return sorted(self._confirmed)
 
+    def wordings(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Give the words of the texts of those of the tasks that are there, cut off after so many."""
+        return {id: self._work.wording(self._row[id]) for id in ids if id in self._row}
+
     def origins(self, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
         """Give source and trust of those of the tasks that are there."""
         rows = {id: self._row[id] for id in ids if id in self._row}
@@ -243,26 +248,36 @@ class TeamCache:
         return self._learned.count(0)
 
     def candidates(
-        self, query: Mapping[str, int], vector: NDArray[np.float32] | None, words: Sequence[str] = ()
+        self,
+        query: Mapping[str, int],
+        vector: NDArray[np.float32] | None,
+        words: Sequence[str] = (),
+        among: Sequence[str] | None = None,
     ) -> Candidates:
-        """Compare a query with every task; later writes do not change the answer."""
-        n = len(self._ids)
+        """Compare a query with every task, or with some; later writes do not change the answer."""
+        rows = None
+        if among is not None:
+            rows = np.array(sorted({self._row[id] for id in among if id in self._row}), dtype=np.uint32)
+        ids = _First(self._ids) if rows is None else [self._ids[row] for row in rows.tolist()]
         compare = vector is not None and self._vectors.filled > 0
-        asked = self._work.ask(words)
-        lexical, telling, known = self._words.both_scores(query, asked.telling if asked else ())
+        asked = self._work.ask(words, rows)
+        lexical, telling, known = self._words.both_scores(query, asked.telling if asked else (), rows)
         work: Work | None = None
         if asked is not None:
             alike = mixed(asked.done, telling, asked.proven)
             work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected, known)
         return Candidates(
-            ids=_First(self._ids),
-            rows=self._row,  # only ever added to, so it stays true of the rows above
-            dense=self._vectors.scores(vector) if compare and vector is not None else np.zeros(n, dtype=np.float32),
+            ids=ids,
+            # That of all is only ever added to, so it stays true of the ids above.
+            rows=self._row if rows is None else {id: place for place, id in enumerate(ids)},
+            dense=self._vectors.scores(vector, rows)
+            if compare and vector is not None
+            else np.zeros(len(ids), dtype=np.float32),
             lexical=lexical,
-            talk=self._talk.scores(query),
+            talk=self._talk.scores(query, rows),
             work=work,
-            outcomes=np.array(self._outcome, dtype=np.int8),
-            trust=np.array(self._trust, dtype=np.float32),
+            outcomes=_picked(np.array(self._outcome, dtype=np.int8), rows),
+            trust=_picked(np.array(self._trust, dtype=np.float32), rows),
             has_dense=compare,
         )
 
@@ -316,6 +331,10 @@ class TeamCache:
             outcomes = [self._outcome[self._row[run]] for run in runs if run in self._row]
             counts += [sum(o != 0 for o in outcomes), sum(o > 0 for o in outcomes)]
         return Tally(*counts)
+
+
+def _picked(values: NDArray[Number], rows: Rows | None) -> NDArray[Number]:
+    return values if rows is None else values[rows]
 
 
 def _weight(trust: float) -> int:

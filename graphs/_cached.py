@@ -38,6 +38,10 @@ class CachedStore(Portable):
         with self._held(team) as (cache, _):
             return cache.origins(ids)
 
+    def wordings(self, team: str, ids: Sequence[str]) -> dict[str, list[str]]:
+        with self._held(team) as (cache, _):
+            return cache.wordings(ids)
+
     def confirmed(self, team: str) -> list[str]:
         with self._held(team) as (cache, _):
             return cache.confirmed()
@@ -53,12 +57,18 @@ class CachedStore(Portable):
         return [i for i in found if not states or i.state in states]
 
     def candidates(
-        self, team: str, terms: Mapping[str, int], vector: NDArray[np.float32] | None, *, words: Sequence[str] = ()
+        self,
+        team: str,
+        terms: Mapping[str, int],
+        vector: NDArray[np.float32] | None,
+        *,
+        words: Sequence[str] = (),
+        among: Sequence[str] | None = None,
     ) -> Candidates:
         with self._held(team) as (cache, model):
             if vector is not None and model is not None:
                 check_vector(vector, model, "the vector of the query")
-            return cache.candidates(terms, vector, words)
+            return cache.candidates(terms, vector, words, among)
 
     def vectors(self, team: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         with self._held(team) as (cache, _):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.errors import UnknownId
+from gmem.graphs.work import MOST_WORDS
 from gmem.model import (
     Evidence,
     Insight,
@@ -36,6 +37,7 @@ from gmem.model import (
     Similar,
     Task,
 )
+from gmem.text import words
 
 __all__ = ["TRUST", "Batch", "Candidates", "GraphStore", "Standing", "Tally", "TeamStats", "Voice", "Work"]
 
@@ -288,6 +290,11 @@ class GraphStore(ABC):
         """Give source and trust of those of the tasks that are there; a store that has them at hand reads nothing."""
         return {id: (task.source, task.trust) for id, (task, _) in self.cases(team, ids).items()}
 
+    def wordings(self, team: str, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Give the words of the texts of those of the tasks that are there, in order, `MOST_WORDS` of each at most."""
+        found = self.cases(team, ids)
+        return {id: words(found[id][0].query)[:MOST_WORDS] for id in ids if id in found}
+
     def confirmed(self, team: str) -> list[str]:
         """Give the ids of the failed tasks for which a person blamed somebody, sorted."""
         failed = self.tasks(team, self.task_ids(team, outcome="failed"))
@@ -331,7 +338,13 @@ class GraphStore(ABC):
 
     @abstractmethod
     def candidates(
-        self, team: str, terms: Mapping[str, int], vector: FloatArray | None, *, words: Sequence[str] = ()
+        self,
+        team: str,
+        terms: Mapping[str, int],
+        vector: FloatArray | None,
+        *,
+        words: Sequence[str] = (),
+        among: Sequence[str] | None = None,
     ) -> Candidates:
         """Give the tasks that may be like a query.
 
@@ -341,6 +354,8 @@ class GraphStore(ABC):
                 that out.
             vector: Embedding of the query, float32 array (d,), unit length; None for words only.  In a
                 memory without a model it is not looked at.
+            among: Ids of the only tasks to compare with, those that are there; the figures are those that they have
+                among all.  None for every task.
 
         Raises:
             InvalidInput: The vector is not one of the recorded model's.

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from gmem.graphs.words import Rows, few
+
 __all__ = ["TalkIndex"]
 
 
@@ -42,17 +44,19 @@ class TalkIndex:
             self._runs.setdefault(term, array("I")).append(row)
             self._values.setdefault(term, array("f")).append(weight / length)
 
-    def scores(self, terms: Mapping[str, int]) -> NDArray[np.float32]:
+    def scores(self, terms: Mapping[str, int], among: Rows | None = None) -> NDArray[np.float32]:
         """Compare what was said in each run with a query.
 
         Args:
             terms: How often each word occurs in the query.
+            among: Numbers of the runs to compare, ascending; None for all.
 
         Returns:
-            float32 array (n,), each in [0, 1], in the order in which the runs were added.
+            float32 array (n,), each in [0, 1], in the order in which the runs were added, or as many as there are
+            numbers.
         """
         n = len(self._said)
-        result = np.zeros(n, dtype=np.float32)
+        result = np.zeros(n if among is None else len(among), dtype=np.float32)
         if not self._runs:
             return result
         square = 0.0
@@ -62,7 +66,11 @@ class TalkIndex:
             square += weight * weight
             if runs is not None:
                 values = np.frombuffer(self._values[term], dtype=np.float32)
-                result[np.frombuffer(runs, dtype=np.uint32)] += np.float32(weight) * values
+                at = np.frombuffer(runs, dtype=np.uint32)
+                if among is None:
+                    result[at] += np.float32(weight) * values
+                else:
+                    result += np.float32(weight) * few(among, at, values)
         if square > 0:
             np.clip(result / np.float32(math.sqrt(square)), 0.0, 1.0, out=result)
         return result

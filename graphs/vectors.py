@@ -45,8 +45,13 @@ class VectorIndex:
         vector: NDArray[np.float32] = self._matrix[row].copy()
         return vector
 
-    def scores(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the cosine of every row with a unit vector: float32 array (n,)."""
+    def scores(self, vector: NDArray[np.float32], among: NDArray[np.uint32] | None = None) -> NDArray[np.float32]:
+        """Give the cosine of every row, or of some, ascending, with a unit vector: float32 array (n,)."""
+        if among is not None:
+            few = np.zeros(len(among), dtype=np.float32)
+            there = among < len(self._matrix)
+            few[there] = np.matmul(self._matrix[among[there], None, :], vector)[:, 0]
+            return np.clip(few, -1.0, 1.0, out=few)
         result = np.zeros(self._n, dtype=np.float32)
         rows = min(self._n, len(self._matrix))
         if rows:

@@ -6,11 +6,15 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Container, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WordIndex"]
+__all__ = ["Rows", "WordIndex", "few"]
+
+Rows = NDArray[np.uint32]
+Value = TypeVar("Value", np.uint16, np.float32)
 
 K1 = 1.2
 B = 0.75
@@ -85,24 +89,29 @@ class WordIndex:
         return self.both_scores(terms, frozenset())[0]
 
     def both_scores(
-        self, terms: Mapping[str, int], telling: Container[str]
+        self, terms: Mapping[str, int], telling: Container[str], among: Rows | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
         """Score every text against a query, and against some of its words alone.
 
         Args:
             terms: How often each word occurs in the query.
             telling: Those words.
+            among: Numbers of the texts to score, ascending; None for all.
 
         Returns:
-            Two float32 arrays (n,), each in [0, 1], in the order in which the texts were added; and how much of the
+            Two float32 arrays (n,), each in [0, 1], in the order in which the texts were added, or as many as there are
+            numbers; and how much of the
             query's information is in words that some text has, in [0, 1].
         """
         n = len(self._lengths)
-        result = np.zeros(n, dtype=np.float32)
+        lengths = np.array(self._lengths, dtype=np.float32)
+        if among is not None:
+            lengths = lengths[among]
+        result = np.zeros(len(lengths), dtype=np.float32)
         if not n or not terms:
             return result, result.copy(), 0.0
         mean = self._total / n or 1.0
-        norm = K1 * (1 - B + B * np.frombuffer(self._lengths, dtype=np.uint32).astype(np.float32) / mean)
+        norm = K1 * (1 - B + B * lengths / mean)
         own_norm = K1 * (1 - B + B * sum(terms.values()) / mean)
         own = unheard = 0.0
         parts = []
@@ -116,11 +125,23 @@ class WordIndex:
                 if rows is None:
                     unheard += most
                     continue
-                at = np.frombuffer(rows, dtype=np.uint32)
-                count = np.frombuffer(self._counts[term], dtype=np.uint16).astype(np.float32)
-                result[at] += np.float32(weight * (K1 + 1)) * count / (count + norm[at])
+                at, had = np.frombuffer(rows, dtype=np.uint32), np.frombuffer(self._counts[term], dtype=np.uint16)
+                gain = np.float32(weight * (K1 + 1))
+                if among is None:
+                    count = had.astype(np.float32)
+                    result[at] += gain * count / (count + norm[at])
+                else:
+                    count = few(among, at, had).astype(np.float32)
+                    result += gain * count / (count + norm)
             parts.append(np.minimum(result / np.float32(own), np.float32(1)) if own > 0 else result.copy())
         return parts[1], parts[0], 1 - unheard / own
+
+
+def few(among: Rows, rows: Rows, values: NDArray[Value]) -> NDArray[Value]:
+    """Give the values of a few rows out of a posting list, both ascending; 0 for those that are not in it."""
+    places = np.minimum(rows.searchsorted(among), len(rows) - 1)
+    found: NDArray[Value] = values[places] * (rows[places] == among)
+    return found
 
 
 def _idf(n: int, df: int) -> float:

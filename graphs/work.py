@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gmem.graphs.learned import Column, Learned, Ran, learn
 from gmem.model import Deeds, Outcome
 
-__all__ = ["Asked", "WorkIndex"]
+__all__ = ["MOST_WORDS", "Asked", "WorkIndex"]
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -129,11 +129,16 @@ class WorkIndex:
         self._stale |= drawn and (new[0] > 0 or self._weight[row] > 0)
         self._weight[row], self._words[row], self._handled[row], self._columns[row] = new
 
-    def ask(self, words: Sequence[str]) -> Asked | None:
+    def wording(self, row: int) -> list[str]:
+        """Give the words of a task's text, in order, `MOST_WORDS` at most."""
+        return self._word.unpack(self._words[row])
+
+    def ask(self, words: Sequence[str], among: NDArray[np.uint32] | None = None) -> Asked | None:
         """Compare what a text will take with what each task took.
 
         Args:
             words: The words of the text, in order; without any nothing is learned, either.
+            among: Numbers of the tasks to compare, ascending; None for all.
 
         Returns:
             The comparison; None if the memory has nothing to tell.
@@ -147,10 +152,12 @@ class WorkIndex:
         self._fill(self._learned)
         guess = self._learned.guess(words[:MOST_WORDS])
         # Not `@`, which a library may spread over threads, so that the sum depends on the machine.
-        done = np.einsum("ij,j->i", self._took[: len(self)], guess)
+        took = self._took[: len(self)] if among is None else self._took[among]
+        done = np.einsum("ij,j->i", took, guess)
+        weight = np.array(self._weight, dtype=np.float32)
         return Asked(
             np.clip(done, 0, 1, out=done),
-            np.array(self._weight, dtype=np.float32),
+            weight if among is None else weight[among],
             self._learned.telling.intersection(words),
             self._learned.expects(guess),
             self._learned.share,

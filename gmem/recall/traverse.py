@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gmem.graphs.base import Candidates, GraphStore
 from gmem.model import Insight, Interaction, Task
+from gmem.recall.again import again
 from gmem.recall.items import Lesson, Row
 from gmem.recall.rank import insight_weight, lift, relevance, top
 from gmem.recall.settings import RecallSettings
@@ -140,6 +141,8 @@ def hits(
     for id in exclude:
         if (row := _row(candidates, id)) is not None:
             eligible[row] = False
+    alone = scores
+    scores = again(store, team, candidates, scores, eligible, settings)
     seeds = top(candidates.ids, scores, settings.seeds, eligible & (candidates.outcomes >= 0))
     seeds += top(candidates.ids, scores, settings.failures, eligible & (candidates.outcomes < 0))
     wanted = {id for id, _ in seeds}
@@ -169,6 +172,7 @@ def hits(
         parts = {"relevance": max(direct, carried), "hop": 0.0 if id in wanted else carried}
         if row is not None:
             parts |= {
+                "by the query alone": float(alone[row]),
                 "bm25": float(candidates.lexical[row]),
                 "cosine": float(candidates.dense[row]),
                 "same talk": float(candidates.talk[row]),

@@ -27,7 +27,7 @@ from gmem.testing.examples import (
 )
 from gmem.text import terms, words
 
-__all__ = ["ReadingTests"]
+__all__ = ["ReadingTests", "household"]
 
 
 def _lexical(store: GraphStore, query: str) -> dict[str, float]:
@@ -40,7 +40,7 @@ def _frozen(found: Candidates) -> list[list[Any]]:
     return [list(found.ids), *(x.tolist() for x in columns)]
 
 
-def _household(number: int, verb: str = "") -> Task:
+def household(number: int, verb: str = "") -> Task:
     """Make a task whose text names a thing, a place and, by another word than the deed, what is to be done."""
     verb = verb or ("heat", "cool", "clean")[number % 3]
     adjective = {"heat": "hot", "cool": "cold"}.get(verb, verb)
@@ -322,9 +322,9 @@ class ReadingTests(Suite):
     def test_what_work_a_query_takes_is_learned_from_the_set_of_tasks(
         self, store: GraphStore, again: Callable[[], GraphStore]
     ) -> None:
-        tasks = [_household(number) for number in range(36)]
+        tasks = [household(number) for number in range(36)]
         store.write([Batch("team", task.id, tasks=[task]) for task in tasks[:20]])
-        store.write([Batch("team", "rest", tasks=[*tasks[20:], _household(99, "wash")])])
+        store.write([Batch("team", "rest", tasks=[*tasks[20:], household(99, "wash")])])
         store.write([Batch("team", "forget", forget_tasks=["t99"])])
         store.write([Batch("other", "all", tasks=[replace(task, team="other") for task in reversed(tasks)])])
         asked = "put a hot umbrella in safe"

@@ -17,6 +17,7 @@ Nothing in the suite may be skipped: what a store cannot do is marked as a stric
 
 from __future__ import annotations
 
+from gmem.testing._comparing import ComparingTests
 from gmem.testing._keeping import KeepingTests
 from gmem.testing._reading import ReadingTests
 from gmem.testing._writing import WritingTests
@@ -24,5 +25,5 @@ from gmem.testing._writing import WritingTests
 __all__ = ["GraphStoreConformance"]
 
 
-class GraphStoreConformance(WritingTests, ReadingTests, KeepingTests):
+class GraphStoreConformance(WritingTests, ReadingTests, ComparingTests, KeepingTests):
     """The whole contract of `gmem.graphs.base`; inherit it, and give a `store` fixture and `reopen`."""

@@ -14,8 +14,9 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from gmem.embed import Embedder, resolve
 from gmem.errors import GmemError
 from gmem.graphs import Batch, Candidates
 from gmem.importers import import_files
-from gmem.recall import RecallSettings, rank, traverse
+from gmem.recall import RecallSettings, again, rank, traverse
 from gmem.recall.traverse import hits
 from gmem.text import terms, words
 
@@ -33,7 +34,7 @@ from .bm25 import BM25
 from .report import Bench, Figure, Table
 from .searches import Question, Search, searches
 
-__all__ = ["measure"]
+__all__ = ["Memories", "drawn", "measure", "without"]
 
 EMBEDDERS = {
     "static": "static:256",
@@ -58,11 +59,11 @@ def measure(bench: Bench) -> list[Table]:
         if isinstance(found, str):
             tables.append(Table(f"Not measured: {found}", ("search",), ()))
         else:
-            tables.append(_table(bench, _drawn(found, QUICK if bench.quick else QUESTIONS), embedders))
+            tables.append(_table(bench, drawn(found, QUICK if bench.quick else QUESTIONS), embedders))
     return tables
 
 
-def _drawn(search: Search, most: int) -> Search:
+def drawn(search: Search, most: int) -> Search:
     """Draw so many of the questions, in their order."""
     drawn = np.random.default_rng(1).permutation(len(search.questions))[:most]
     return replace(search, questions=[search.questions[place] for place in sorted(drawn.tolist())])
@@ -86,17 +87,17 @@ def _table(bench: Bench, search: Search, embedders: Mapping[str, Embedder]) -> T
     for name, rankings in _anchors(search, embedders).items():
         rows.append([name, *_figures(search, rankings, done)])
     for name, embedder in {"words only": None, **embedders}.items():
-        with _Memories(bench, search, embedder) as memories:
+        with Memories(bench, search, embedder) as memories:
             rows.append([f"gmem, {name}", *_figures(search, memories.ask(), done)])
             if name == "words only":
                 for hops in (0, 1, 2):
                     found = memories.ask(seeds=3, failures=1, hops=hops)
                     rows.append([f"gmem, {name}, few seeds, hop {hops}", *_figures(search, found, done)])
-                for part in ("work", "talk", "words"):
-                    with _without(part):
+                for part in ("work", "talk", "words", "second look"):
+                    with without(part):
                         rows.append([f"gmem, {name}, {part} off", *_figures(search, memories.ask(), done)])
             else:
-                with _without("dense"):
+                with without("dense"):
                     rows.append([f"gmem, {name}, cosine off", *_figures(search, memories.ask(), done)])
     notes = [
         f"{len(search.rows)} stored runs, {len(search.questions)} questions; {DEPTH} seeds of each outcome, hop 1",
@@ -163,7 +164,7 @@ def _fused(*scores: NDArray[np.float64]) -> NDArray[np.float64]:
 # --- gmem ---------------------------------------------------------------------------------------
 
 
-class _Memories:
+class Memories:
     """The memory of a set, and for each group of runs that is left out a copy that has forgotten them."""
 
     def __init__(self, bench: Bench, search: Search, embedder: Embedder | None) -> None:
@@ -181,7 +182,7 @@ class _Memories:
         self._ids = {place: id for id, place in self._places.items()}
         self._open: dict[frozenset[int], gmem.Memory] = {}
 
-    def __enter__(self) -> _Memories:
+    def __enter__(self) -> Memories:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -189,7 +190,8 @@ class _Memories:
             memory.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _without(self, out: frozenset[int]) -> gmem.Memory:
+    def without(self, out: frozenset[int]) -> gmem.Memory:
+        """Give a memory that has forgotten the runs at these places."""
         if out not in self._open:
             path = self._folder / f"{len(self._open)}.gmem"
             shutil.copy(self._whole, path)
@@ -205,7 +207,7 @@ class _Memories:
         settings = replace(WIDE, **changes)
         found = []
         for question in self._search.questions:
-            store = self._without(question.out).store
+            store = self.without(question.out).store
             vector = None if self._embedder is None else self._embedder.query(question.text)
             candidates = store.candidates("bench", terms(question.text), vector, words=words(question.text))
             reached = hits(store, "bench", candidates, settings)
@@ -214,9 +216,8 @@ class _Memories:
 
 
 @contextlib.contextmanager
-def _without(part: str) -> Iterator[None]:
-    """Recall as if one of the things that it compares by were not there."""
-    real: Callable[..., NDArray[np.float32]] = rank.relevance
+def without(part: str) -> Iterator[None]:
+    """Recall as if one of the things that it compares by, or the second look, were not there."""
 
     def relevance(found: Candidates, min_trust: float = 0.0) -> NDArray[np.float32]:
         nothing = np.zeros(len(found.ids), dtype=np.float32)
@@ -224,10 +225,11 @@ def _without(part: str) -> Iterator[None]:
             "work": {"work": None}, "talk": {"talk": nothing}, "words": {"lexical": nothing},
             "dense": {"dense": nothing, "has_dense": False},
         }  # fmt: skip
-        return real(replace(found, **changes[part]), min_trust)
+        return rank.relevance(replace(found, **changes[part]), min_trust)
 
-    traverse.relevance = relevance  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        traverse.relevance = real  # type: ignore[attr-defined]
+    if part == "second look":
+        with patch.object(traverse, "again", lambda store, team, found, scores, *_: scores):
+            yield
+    else:
+        with patch.object(traverse, "relevance", relevance), patch.object(again, "relevance", relevance):
+            yield
