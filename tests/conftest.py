@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from asked import asked
 from cli_fixture import cli, place  # noqa: F401
 from contrasts import first, lost, mined, seen, won  # noqa: F401
 
@@ -19,7 +19,7 @@ import gmem
 hypothesis.settings.register_profile("gmem", deadline=None)  # speed is measured in tests/bench, never here
 hypothesis.settings.load_profile("gmem")
 
-WORDS_ONLY = bool(os.environ.get("GMEM_TEST_WORDS_ONLY"))
+WORDS_ONLY = bool(asked("WORDS_ONLY"))
 
 if WORDS_ONLY:
     # As if the package were not installed, for everything in this process.

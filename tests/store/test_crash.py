@@ -11,12 +11,13 @@ import warnings
 from pathlib import Path
 
 import pytest
+from asked import asked
 
 from gmem.graphs import EmbeddedStore
 from gmem.testing import EXAMPLE_MODEL, read_everything
 from gmem.testing.crash import find_torn, write_until_killed
 
-KILLS = int(os.environ.get("GMEM_KILLS", "200"))
+KILLS = asked("KILLS", 200)
 WRITERS = 4
 ROUNDS_PER_FILE = 10
 

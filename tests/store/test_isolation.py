@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from asked import asked
 from neo4j_fixture import Access
 from probes import ATTACKERS, SECRET, VICTIMS, attack, furnish, state_of
 
 from gmem.graphs import EmbeddedStore, GraphStore
 from gmem.testing import EXAMPLE_MODEL
 
-SEED = int(os.environ.get("GMEM_TEST_SEED", "20"))
-
-
-def _count(usual: int) -> int:
-    return int(os.environ.get("GMEM_TEST_PROBES", str(usual)))
+SEED = asked("SEED", 20)
 
 
 @pytest.fixture
@@ -42,9 +38,9 @@ def _has_the_secret(store: GraphStore) -> None:
         assert len(store.insights(team)) == 3
 
 
-@pytest.mark.timeout(36_000 if "GMEM_TEST_PROBES" in os.environ else 300)
+@pytest.mark.timeout(36_000 if asked("PROBES") else 300)
 def test_no_call_crosses_the_wall_in_a_file(embedded: EmbeddedStore, twin: EmbeddedStore) -> None:
-    made = attack(embedded, twin, _count(1500), SEED)
+    made = attack(embedded, twin, asked("PROBES", 1500), SEED)
     assert len(made) > 40, f"calls that were never made: only {sorted(made)}"
     _has_the_secret(embedded)
     assert embedded.check() == twin.check() == []
@@ -52,12 +48,12 @@ def test_no_call_crosses_the_wall_in_a_file(embedded: EmbeddedStore, twin: Embed
 
 
 @pytest.mark.neo4j
-@pytest.mark.timeout(36_000 if "GMEM_TEST_PROBES" in os.environ else 300)
+@pytest.mark.timeout(36_000 if asked("PROBES") else 300)
 def test_no_call_crosses_the_wall_on_a_server(neo4j: Access, twin: EmbeddedStore) -> None:
     with closing(neo4j.open()) as store:
         store.set_embedder(EXAMPLE_MODEL)
         furnish(store)
-        made = attack(store, twin, _count(150), SEED)
+        made = attack(store, twin, asked("PROBES", 150), SEED)
         assert len(made) > 40, f"calls that were never made: only {sorted(made)}"
         _has_the_secret(store)
         assert store.check() == []

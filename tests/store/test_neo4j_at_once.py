@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from asked import asked
 from crowd import CLIENTS, DISHES, TEAM, TURNS, lessons
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from neo4j_fixture import Access
@@ -55,7 +56,7 @@ def _at_once(works: list[Callable[[], object]]) -> None:
         raise errors[0]
 
 
-@pytest.mark.skipif(not os.environ.get("GMEM_TEST_RESTARTS"), reason="takes minutes: set GMEM_TEST_RESTARTS=1")
+@pytest.mark.skipif(not asked("RESTARTS"), reason="takes minutes: set GMEM_TEST_RESTARTS=1")
 def test_sixteen_programs_on_the_same_twenty_lessons(neo4j: Access, tmp_path: Path) -> None:
     with contextlib.closing(neo4j.open()) as store:
         store.write([Batch(TEAM, "new", insights=lessons())])

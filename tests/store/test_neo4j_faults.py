@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from asked import asked
 from bad_line import BadLine, Fate
 from neo4j import GraphDatabase
 from neo4j_fixture import Access
@@ -34,7 +35,7 @@ from gmem.testing.crash import CRASH_TEAM, find_torn, replay
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.timeout(900)]
 
-RESTARTS = int(os.environ.get("GMEM_TEST_RESTARTS", "0"))
+RESTARTS = asked("RESTARTS")
 takes_minutes = pytest.mark.skipif(not RESTARTS, reason="takes minutes: set GMEM_TEST_RESTARTS=1, or 20 for a release")
 PROGRAMS = ("a", "b")
 PATIENCE = 300.0

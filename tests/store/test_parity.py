@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from asked import asked
 from hypothesis import HealthCheck, Phase, given, settings
 from neo4j_fixture import Access
 from stories import kitchen
@@ -31,7 +31,7 @@ from gmem.text import terms, words
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
-EXAMPLES = int(os.environ.get("GMEM_TEST_PARITY", "50"))
+EXAMPLES = asked("PARITY", 50)
 TIMES = {"started", "ended", "time", "created", "updated", "seconds"}
 QUERIES = ("boil the water", "boil the lead", "wash a carrot and cook it", "Kühle das Eis", "boil", "沸かす お湯")
 ACTS = ("take the pot", "wash the carrot", "put it on the stove", "wait", "look around", "open the door")
