@@ -33,7 +33,8 @@ pytest: $(VENV)/ready  ## the test suite
 
 words-only: $(VENV)/ready  ## the engine's tests again, as if no embedding model were installed
 	GMEM_TEST_WORDS_ONLY=1 $(PYTEST) -m "not slow and not demo" \
-	  tests/test_record.py tests/test_recall.py tests/test_learn.py tests/test_embed.py \
+	  tests/test_record.py tests/test_recall.py tests/test_learn.py \
+	  tests/test_embed.py tests/test_embed_chosen.py tests/test_embed_static.py \
 	  tests/test_importers.py tests/test_importer_formats.py tests/test_export.py tests/test_cli.py \
 	  tests/test_cli_keeping.py tests/test_docs.py
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from cli_fixture import cli, place  # noqa: F401
 from contrasts import first, lost, mined, seen, won  # noqa: F401
 
 import gmem
+from gmem.embed import Embedder
 
 hypothesis.settings.register_profile("gmem", deadline=None)  # speed is measured in tests/bench, never here
 hypothesis.settings.load_profile("gmem")
@@ -57,3 +58,11 @@ def do(request: pytest.FixtureRequest) -> Do:
         return asyncio.run(go())
 
     return sync if request.param == "sync" else awaited
+
+
+@pytest.fixture(params=["sync", "async"])
+def documents(request: pytest.FixtureRequest) -> Callable[[Embedder, Sequence[str]], Any]:
+    """`Embedder.documents`, and the same through its async twin."""
+    if request.param == "sync":
+        return lambda embedder, texts: embedder.documents(texts)
+    return lambda embedder, texts: asyncio.run(embedder.adocuments(texts))
