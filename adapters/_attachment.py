@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from gmem import checks
 from gmem.adapters._patches import Patches
 from gmem.adapters._said import Utterances
-from gmem.adapters._texts import storable
+from gmem.adapters._texts import named, storable
 from gmem.adapters._threads import begun, over
 from gmem.adapters._verdict import Judge
 from gmem.adapters._watch import Watch, current
@@ -95,6 +95,10 @@ class Attachment:
 
     def __repr__(self) -> str:
         return f"<{self.source} team attached to {self.memory!r}{'' if self.attached else ', detached'}>"
+
+    def role(self, agent: str) -> str:
+        """Give the role of an agent: its own name by default."""
+        return named(self.roles.get(agent) or agent)
 
     # --- runs -----------------------------------------------------------------------------------
 

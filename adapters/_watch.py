@@ -1,4 +1,4 @@
-"""One run of somebody's team, as seen from outside.
+"""One run of somebody's team, as seen from outside: what is said in it is recorded here.
 
 No method of a `Watch` raises: whatever goes wrong in gmem is logged, once a run as a warning, and the
 team goes on as if there were no memory.
@@ -6,33 +6,26 @@ team goes on as if there were no memory.
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
-from inspect import isawaitable, iscoroutine, iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-from gmem.adapters._recalls import Recalls
+from gmem.adapters._course import Course
+from gmem.adapters._helping import Helping
+from gmem.adapters._judging import Status, ajudged, decide, judged
 from gmem.adapters._said import Said
 from gmem.adapters._storing import SPOOLING, Storing
 from gmem.adapters._texts import named, storable
 from gmem.adapters._threads import awaited, begun, within
-from gmem.adapters._verdict import Verdict, verdict
 from gmem.model import Kind
-from gmem.recall import Recall
 from gmem.trace import Run
 
 if TYPE_CHECKING:
     from gmem.adapters._attachment import Attachment
 
-__all__ = ["Status", "Watch", "current"]
-
-log = logging.getLogger("gmem")
-Status = Literal["completed", "failed", "cancelled", "interrupted"]
-"""How a framework says that a run ended; whether the task was resolved is for a judge."""
+__all__ = ["Watch", "current"]
 
 ANSWERS = ("tool_result", "observation")
 """Kinds of what is said by tools and environments, which play no role in the team."""
@@ -58,12 +51,9 @@ class Watch:
         self.run = run
         self._numbers: dict[Hashable, int] = {}
         self._silent: dict[Hashable, list[int]] = {}
-        self._notes: dict[str, str] = {}
-        self._recalls = Recalls(self._recall, attachment.patience)
         self._began = time.time()
-        self._warned = False
-        self._ended = run is None
-        self._lock = threading.RLock()
+        self._course = Course(run)
+        self._helping = Helping(attachment, self._course)
 
     @property
     def id(self) -> str:
@@ -73,7 +63,7 @@ class Watch:
     @property
     def ended(self) -> bool:
         """Whether the run has ended; what is said after that is not recorded."""
-        return self._ended
+        return self._course.over
 
     @property
     def began(self) -> float:
@@ -106,7 +96,7 @@ class Watch:
                 self._numbers[key] = run.say(
                     named(agent), storable(text), kind=kind, to=[named(t) for t in to],
                     inspired_by=self._seqs(upstream), reward=reward,
-                    role=None if kind in ANSWERS else self._role(agent),
+                    role=None if kind in ANSWERS else self.attachment.role(agent),
                 )  # fmt: skip
 
     def put(self, key: Hashable, message: object, upstream: Iterable[Hashable] = ()) -> bool:
@@ -116,7 +106,7 @@ class Watch:
         on what it built on.
         """
         said: list[Said] | None = None
-        if self.attachment.utterances is not None and not self._ended:
+        if self.attachment.utterances is not None and not self._course.over:
             with self.guard("reading a message"):
                 read = self.attachment.utterances(message)
                 said = None if read is None else [Said(*one) for one in read]
@@ -125,7 +115,7 @@ class Watch:
             self.heard(own, one.agent, one.text, upstream=upstream, kind=one.kind, reward=one.reward, to=one.to)
             upstream = (own,)
         if said is not None and not said:
-            with self._lock:
+            with self._course.lock:
                 self._silent[key] = self._seqs(upstream)
         return said is not None
 
@@ -137,7 +127,7 @@ class Watch:
         with self._recording(key) as run:
             if run is not None:
                 # An agent that only calls tools has a role as well.
-                run.join(named(agent), self._role(agent))
+                run.join(named(agent), self.attachment.role(agent))
                 self._numbers[key] = run.tool(
                     named(agent), named(tool), storable(arguments, empty=""),
                     None if result is None else storable(result), inspired_by=self._seqs(upstream),
@@ -145,86 +135,33 @@ class Watch:
 
     def alias(self, key: Hashable, known: Hashable) -> None:
         """Let a further key name what another one names."""
-        with self._lock:
+        with self._course.lock:
             if known in self._numbers:
                 self._numbers.setdefault(key, self._numbers[known])
 
     def spent(self, *, tokens: int = 0, calls: int = 0) -> None:
         """Add to what the run cost the team: tokens and model calls."""
-        with self.guard("counting the cost"), self._lock:
-            if self.run is not None and not self._ended:
+        with self.guard("counting the cost"), self._course.lock:
+            if self.run is not None and not self._course.over:
                 self.run.spent(tokens=tokens, calls=calls)
 
     # --- what helps it --------------------------------------------------------------------------
 
     def help(self, agent: str) -> str:
-        """Give what the memory knows for an agent's role, as one fenced text; '' if nothing.
-
-        It is recalled once a run for each role, and the same text is given at each further turn.
-        """
-        role = self._role(agent)
-        if self._wants(role):
-            with self.guard("recall"):
-                self._recalls.wait([role])
-        return self._note(role)
+        """Give what the memory knows for an agent's role, as one fenced text; '' if nothing."""
+        return self._helping.help(agent)
 
     async def ahelp(self, agent: str) -> str:
         """Await `help`; agents that wait at the same time go on in the order in which they came."""
-        role = self._role(agent)
-        wanted = [role] if self._wants(role) else []
-        if wanted or self._recalls.waiting():
-            with self.guard("recall"):
-                await self._recalls.arrive(wanted)
-        return self._note(role)
+        return await self._helping.ahelp(agent)
 
     def prepare(self, agents: Iterable[str]) -> None:
-        """Recall for agents before any of them works, so that none of their turns waits.
-
-        What waits lets others pass, so this is what leaves the order of a team's work wholly alone.
-        """
-        if roles := self._unasked(agents):
-            with self.guard("recall"):
-                self._recalls.wait(roles)
-            self._prepared(roles)
+        """Recall for agents before any of them works, so that none of their turns waits."""
+        self._helping.prepare(agents)
 
     async def aprepare(self, agents: Iterable[str]) -> None:
         """Await `prepare`."""
-        if roles := self._unasked(agents):
-            with self.guard("recall"):
-                await self._recalls.arrive(roles)
-            self._prepared(roles)
-
-    def _unasked(self, agents: Iterable[str]) -> list[str]:
-        return [r for r in dict.fromkeys(map(self._role, agents)) if self._wants(r)]
-
-    def _prepared(self, roles: Iterable[str]) -> None:
-        if any(self._recalls.answer(role) is None for role in roles):
-            self.attachment.rest()
-
-    def _wants(self, role: str) -> bool:
-        """Tell whether the memory is still to be asked for a role, or has not answered."""
-        if self.attachment.budget == 0 or self._ended or role in self._notes:  # of no budget: the team is only watched
-            return False
-        return self._recalls.answer(role) is None and not self.attachment.resting()
-
-    def _recall(self, roles: Sequence[str]) -> dict[str, Recall]:
-        run, attachment = self.run, self.attachment
-        assert run is not None
-        return attachment.memory.recall_each(run.query, roles, run_id=run.id, budget=attachment.budget)
-
-    def _note(self, role: str) -> str:
-        """Give the text for a role; from then on it counts as delivered."""
-        with self._lock:
-            if role not in self._notes and self._recalls.asked(role) and not self._ended:
-                self._notes[role] = ""
-                found = self._recalls.answer(role)
-                if found is None:  # the recall failed: nobody waits for it again in this run
-                    self.attachment.rest()
-                elif self.run is not None:
-                    with self.guard("recall"):
-                        self.run.note_recall(found)
-                        self._notes[role] = found.text
-            return self._notes.get(role, "")
+        await self._helping.aprepare(agents)
 
     # --- what came of it ------------------------------------------------------------------------
 
@@ -236,104 +173,51 @@ class Watch:
             result: What the team gave back, for the judge.
             error: The exception that ended it.
         """
-        if self._end():
+        if self._course.end():
             with self.guard("judging the run"):
-                said = self._judged(status, result)
-                if isawaitable(said):
-                    if iscoroutine(said):
-                        said.close()
-                    log.warning("gmem: the judge must be awaited, and this run is not; its outcome stays unknown")
-                    said = None
-                self._decide(status, said, error)
+                self._decide(status, judged(self.attachment, status, result), error)
             self._store()
 
     async def afinish(self, status: Status, result: object = None, error: BaseException | str | None = None) -> None:
         """Await `finish`; if the waiting is cancelled, the run is stored all the same."""
-        if self._end():
+        if self._course.end():
             try:
                 with self.guard("judging the run"):
-                    self._decide(status, await self._ajudged(status, result), error)
+                    self._decide(status, await ajudged(self.attachment, status, result), error)
             finally:
                 await awaited(begun(self._store, "gmem-end", daemon=False))  # it ends in time by itself
 
     def pause(self) -> None:
         """Put the run aside as it stands: kept on disk, and open for more if it is resumed."""
-        if self.run is not None and not self._ended:
+        if self.run is not None and not self._course.over:
             with self.guard("putting the run aside"):
                 recording = self.run.recording()
                 within(SPOOLING, lambda: self.attachment.spool.keep(recording, unfinished=True), "gmem-spool")
 
     # --- inner workings -------------------------------------------------------------------------
 
-    def _end(self) -> bool:
-        with self._lock:
-            first, self._ended = not self._ended, True
-            return first
-
-    def _judged(self, status: Status, result: object) -> Any:
-        judge = self.attachment.judge
-        return judge(result) if judge is not None and status == "completed" else None
-
-    async def _ajudged(self, status: Status, result: object) -> Any:
-        """Await the judge; one that is not made to be awaited may take its time, and is called in a thread."""
-        judge = self.attachment.judge
-        if judge is None or status != "completed":
-            return None
-        if iscoroutinefunction(judge):
-            return await judge(result)
-        context = copy_context()
-        said = await awaited(begun(lambda: context.run(judge, result), "gmem-judge"))
-        return await said if isawaitable(said) else said
+    def guard(self, what: str) -> AbstractContextManager[None]:
+        """Let nothing that fails in gmem reach the team: it is said once a run, and what follows goes on."""
+        return self._course.guard(what)
 
     def _decide(self, status: Status, said: object, error: BaseException | str | None) -> None:
         assert self.run is not None
-        told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error or ""
-        if not told and status != "completed":
-            told = status
-        self.run.happened(
-            started=self._began, ended=max(self._began, time.time()), error=storable(told, 2000, empty="")
-        )  # fmt: skip
-        if status == "failed" and self.attachment.errors_fail:
-            said = Verdict("failed", reason=storable(told, 2000))
-        v = verdict(said)
-        self.run.judge(v.outcome, score=v.score, reason=v.reason, feedback=v.feedback)
+        decide(self.run, status, said, error, began=self._began, errors_fail=self.attachment.errors_fail)
 
     def _store(self) -> None:
         assert self.run is not None
         with self.guard("storing the run"):
             if told := Storing(self.attachment, self.run).store():
-                self._warn(told)
+                self._course.warn(told)
 
     @contextmanager
     def _recording(self, key: Hashable) -> Iterator[Run | None]:
         """Give the run to record under a key; None if there is nothing to record it in, or it is there."""
-        with self.guard("recording a message"), self._lock:
-            yield None if self.run is None or self._ended or key in self._numbers else self.run
+        with self.guard("recording a message"), self._course.lock:
+            yield None if self.run is None or self._course.over or key in self._numbers else self.run
 
     def _seqs(self, keys: Iterable[Hashable]) -> list[int]:
         found: set[int] = set()
         for key in keys:
             found.update([self._numbers[key]] if key in self._numbers else self._silent.get(key, ()))
         return sorted(found)
-
-    def _role(self, agent: str) -> str:
-        return named(self.attachment.roles.get(agent) or agent)
-
-    @contextmanager
-    def guard(self, what: str) -> Iterator[None]:
-        """Let nothing that fails in gmem reach the team: it is said once a run, and what follows goes on."""
-        try:
-            yield
-        except Exception as error:
-            log.debug("gmem: %s failed", what, exc_info=error)
-            self._warn(f"{what} failed ({_told(error)}); the team goes on without it")
-
-    def _warn(self, what: str) -> None:
-        """Say once a run that the memory is of no help; further troubles of it are logged as details."""
-        say = log.debug if self._warned else log.warning
-        self._warned = True
-        say("gmem: %s", what)
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -16,7 +16,8 @@ from autogen_agentchat.messages import BaseChatMessage, HandoffMessage, TextMess
 from autogen_agentchat.teams import BaseGroupChat
 from autogen_core import AgentId, SingleThreadedAgentRuntime
 
-from gmem.adapters._watch import Status, Watch, current
+from gmem.adapters._judging import Status
+from gmem.adapters._watch import Watch, current
 from gmem.adapters.autogen._scribe import Scribe
 from gmem.adapters.autogen._streams import driven
 from gmem.adapters.autogen._turn import here

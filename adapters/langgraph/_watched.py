@@ -13,8 +13,9 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphDrained
 from langgraph.pregel import Pregel
 
+from gmem.adapters._judging import Status
 from gmem.adapters._threads import awaited, begun
-from gmem.adapters._watch import Status, current
+from gmem.adapters._watch import current
 from gmem.adapters.langgraph._calls import full, goes_on, thread_of
 from gmem.adapters.langgraph._recorder import Recorder, recorder
 
