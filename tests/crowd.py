@@ -1,6 +1,6 @@
-"""Sixteen programs that judge the same twenty lessons of one team at once, while they merge them as well.
+"""Programs that judge the same twenty lessons of one team at once, while they merge them as well.
 
-    python crowd.py URI FOLDER
+    python crowd.py URI FOLDER PROGRAMS
 
 User and password come from the environment.  Each leaves in FOLDER a file with the lessons that it changed.
 """
@@ -23,7 +23,6 @@ from gmem.model import Evidence, Insight
 from gmem.testing import example_insight, example_interaction, example_task
 
 TEAM = "crowd"
-CLIENTS = 16
 TURNS = 2
 DISHES = ("leek", "onion", "kale", "swede", "carrot", "turnip", "parsnip", "radish", "fennel", "celery")
 
@@ -60,7 +59,7 @@ def judge(store: GraphStore, task_id: str, dish: str) -> str:
 
 
 def work(uri: str, folder: str, number: int) -> None:
-    """Be one of the sixteen."""
+    """Be one of them."""
     chance = random.Random(number)
     with closing(Neo4jStore(uri, timeout=300.0)) as store:
         memory = gmem.Memory(store, team=TEAM, embedder="none")
@@ -70,11 +69,11 @@ def work(uri: str, folder: str, number: int) -> None:
     (Path(folder) / f"{number}.json").write_text(json.dumps(changed), encoding="utf-8")
 
 
-def main(uri: str, folder: str) -> int:
-    """Run them all; returns how many failed."""
+def main(uri: str, folder: str, programs: str) -> int:
+    """Run so many of them; returns how many failed."""
     how = "fork" if sys.platform == "linux" else "spawn"  # a fork is a quick way to another process
     context = multiprocessing.get_context(how)
-    clients = [context.Process(target=work, args=(uri, folder, number)) for number in range(CLIENTS)]
+    clients = [context.Process(target=work, args=(uri, folder, number)) for number in range(int(programs))]
     for client in clients:
         client.start()
     for client in clients:
