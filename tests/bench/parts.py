@@ -24,6 +24,7 @@ from gmem.demo.world import World
 from .chance import spell
 from .games import Season, Tick, Tried, fill, staged
 from .report import Bench, Table
+from .retrieval import without
 from .teams import QUICK, SEEDS
 
 __all__ = ["VARIANTS", "measure", "play", "table"]
@@ -50,12 +51,19 @@ def _by_sharpness(memory: gmem.Memory, query: str) -> dict[str, str]:
     return _with(cases=1 if sharp else 3)(memory, query)
 
 
+def _once(memory: gmem.Memory, query: str) -> dict[str, str]:
+    """Recall what is like the query, and do not ask with what is found."""
+    with without("second look"):
+        return dict(recalled(memory, query))
+
+
 VARIANTS: Mapping[str, Tell] = {
     GMEM: recalled,
     "no lessons": _with(insights=0),
     "lessons alone": _with(cases=0, failures=0),
     "no failures of their own": _with(failures=0),
     "three failures of their own": _with(failures=3),
+    "no second look": _once,
     "no hop over SIMILAR": _with(hops=0),
     "two hops": _with(hops=2),
     "one case": _with(cases=1),

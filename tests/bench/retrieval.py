@@ -178,8 +178,8 @@ class Memories:
         self._whole = self._folder / "whole.gmem"
         with gmem.Memory(self._whole, team="bench", embedder=embedder or "none") as memory:
             import_files(memory, [traces])
-            self._places = {task.id: int(task.metadata["place"]) for task in memory.tasks()}
-        self._ids = {place: id for id, place in self._places.items()}
+            self.places = {task.id: int(task.metadata["place"]) for task in memory.tasks()}
+        self._ids = {place: id for id, place in self.places.items()}
         self._open: dict[frozenset[int], gmem.Memory] = {}
 
     def __enter__(self) -> Memories:
@@ -211,7 +211,7 @@ class Memories:
             vector = None if self._embedder is None else self._embedder.query(question.text)
             candidates = store.candidates("bench", terms(question.text), vector, words=words(question.text))
             reached = hits(store, "bench", candidates, settings)
-            found.append([self._places[hit.id] for hit in reached])
+            found.append([self.places[hit.id] for hit in reached])
         return found
 
 
