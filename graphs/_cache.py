@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gmem.graphs import codec
 from gmem.graphs.base import TRUST, Candidates, Standing, Tally, Voice, Work
-from gmem.graphs.learned import mixed
+from gmem.graphs.learned import heard, mixed
 from gmem.graphs.talk import TalkIndex
 from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import Rows, WordIndex
@@ -265,6 +265,7 @@ class TeamCache:
         work: Work | None = None
         if asked is not None:
             alike = mixed(asked.done, telling, asked.proven)
+            known = float(heard(np.array(known)))
             work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected, known)
         return Candidates(
             ids=ids,

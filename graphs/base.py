@@ -98,7 +98,7 @@ class Work:
         share: How much that is to count beside the words, in [0, 1); the less, the more of the query is unheard of.
         telling: Words of the query that do not name mere things, sorted.
         expected: What is expected to be done, such as `put * in *`, most surely expected first.
-        known: How much of the query's information is in words that the memory has met, in [0, 1].
+        known: How far the query is in words that the memory has met, in [0, 1]; 0 where they are a few of it.
     """
 
     alike: FloatArray

@@ -23,7 +23,7 @@ from gmem.graphs import ridge
 from gmem.graphs.ridge import product, unit
 from gmem.graphs.words import FLOOR, K1, B
 
-__all__ = ["Column", "Learned", "Ran", "learn", "mixed"]
+__all__ = ["Column", "Learned", "Ran", "heard", "learn", "mixed"]
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -42,6 +42,8 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 NEAREST = 3
 SURE, NAMED = 0.1, 3
 """How sure a memory is of what it names as expected, at least, and how much it names."""
+UNHEARD = 0.25
+"""Known words that are no larger a share of a text tell nothing of its work: those are its "of" and "the"."""
 ANY = "*"
 """Stands for any thing, in the texts as in the deeds."""
 
@@ -143,13 +145,26 @@ def learn(runs: Sequence[Ran]) -> Learned | None:
     proven = weight / [len(rows) for rows in groups.values()]
     by_words, by_telling, known = _by_words(texts, telling)
     found = mixed(np.clip(product(unit(fit.left_out), actual.T), 0, 1), by_telling, proven[None, :])
-    share = _share(by_words, by_words + known * (found - by_words), _alike(done), weight)
+    share = _share(by_words, by_words + heard(known) * (found - by_words), _alike(_beyond(texts, names, done)), weight)
     if not share:
         return None
     return Learned(
         telling, features, idf, unseen, product(worded.T, fit.dual), max(fit.strength / 2, 1e-9),
         {names[at]: place for place, at in enumerate(fit.columns.tolist())}, fit.mean, fit.scale, share,
     )  # fmt: skip
+
+
+def heard(known: Matrix | Floats) -> Floats:
+    """Say how far what was learned is to be trusted for a text: all the way from half of it being known on, or none.
+
+    Args:
+        known: How much of its information is in words that the memory has met, each in [0, 1].
+
+    Returns:
+        The same where that is at least twice `UNHEARD`, 0 below `UNHEARD`, and what lies between them between.
+    """
+    result: Floats = known * np.clip(known / UNHEARD - 1, 0, 1)
+    return result
 
 
 def mixed(done: Matrix, telling: Matrix, proven: Matrix | Floats) -> Matrix:
@@ -193,6 +208,15 @@ def _done(groups: Sequence[Sequence[Ran]]) -> tuple[list[Column], Floats]:
         for run in rows:
             done[at, [place[c] for c in run.columns if c in place]] += run.weight / whole
     return names, done
+
+
+def _beyond(texts: Sequence[Sequence[str]], names: Sequence[Column], done: Floats) -> Floats:
+    """Leave out the key terms that are words of the text itself: that those are said again proves nothing."""
+    place = {name: at for at, name in enumerate(names)}
+    result = done.copy()
+    for row, words in enumerate(texts):
+        result[row, [place[word, 0] for word in words if (word, 0) in place]] = 0
+    return result
 
 
 def _alike(done: Floats) -> Matrix:

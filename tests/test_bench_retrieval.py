@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import retrieval
+from bench import embedders, retrieval
 from bench.report import Bench
+
+from gmem.embed import resolve
+from gmem.errors import MissingExtra
 
 
 def rows() -> list[dict[str, Any]]:
@@ -45,3 +48,16 @@ def test_tables_of_recall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_data_it_says_so(tmp_path: Path) -> None:
     (table,) = retrieval.measure(Bench(tmp_path))
     assert not table.rows and "GMEM_BENCH_DATA" in table.notes[0]
+
+
+@pytest.mark.parametrize("acted", [True, False])
+def test_what_was_learned_of_words_does_not_drown_vectors(tmp_path: Path, acted: bool) -> None:
+    """Other words than the stored ones, or an object of other work, are found no worse than by cosine and words."""
+    try:
+        static = resolve("static")
+    except MissingExtra:
+        pytest.skip("wordllama is not installed")
+    quality = embedders.quality(embedders.recall_rankings(static, tmp_path, acted=acted))
+    assert quality.same_words == 1.0
+    assert quality.other_words >= (0.8 if acted else 0.7)
+    assert quality.misleading_object >= (0.925 if acted else 0.85)

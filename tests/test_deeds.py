@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 import gmem
 from gmem.graphs import work
-from gmem.graphs.learned import mixed
+from gmem.graphs.learned import heard, mixed
 from gmem.graphs.ridge import fit, inverted, product
 from gmem.graphs.talk import TalkIndex
 from gmem.graphs.work import SAMPLE, Asked, WorkIndex
@@ -224,6 +224,16 @@ def test_nothing_is_learned_while_nothing_is_asked(monkeypatch: pytest.MonkeyPat
     assert index(household(40)).ask([]) is None
 
 
+def test_what_is_known_counts_from_a_quarter_of_the_text_on() -> None:
+    assert heard(np.array([0.0, 0.25, 0.375, 0.5, 1.0])).tolist() == [0, 0, 0.1875, 0.5, 1]
+
+
+def test_that_words_of_the_text_are_said_again_proves_nothing() -> None:
+    """Runs that only say what they were asked for, in the words of the text: nothing is done."""
+    tasks = [replace(t, deeds=Deeds(said=dict.fromkeys(words(t.query), 1))) for t in household(60)]
+    assert index(tasks).ask(HOT) is None
+
+
 @pytest.mark.parametrize("tasks", [[], household(5), [replace(t, deeds=Deeds()) for t in household(60)]])
 def test_a_memory_that_cannot_tell_goes_by_the_words(tasks: list[Task]) -> None:
     assert index(tasks).ask(words("put a hot pen in safe")) is None
@@ -255,8 +265,8 @@ def test_a_product_in_blocks_is_the_product(rows: int, depth: int, columns: int,
 
 def test_runs_are_found_by_what_was_said() -> None:
     found = TalkIndex()
-    for row, heard in enumerate([{"awning": 4, "address": 1}, {}, {"dojo": 3, "address": 2}]):
-        found.put(row, heard)
+    for row, said in enumerate([{"awning": 4, "address": 1}, {}, {"dojo": 3, "address": 2}]):
+        found.put(row, said)
     scores = found.scores({"dojo": 1, "address": 1, "unheard": 1})
     assert scores.argmax() == 2 and scores[1] == 0 and scores.max() <= 1
     found.put(2, {"awning": 1})

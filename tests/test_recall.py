@@ -308,7 +308,7 @@ def _candidates(**kwargs: Any) -> Candidates:
     return Candidates(**{**base, **kwargs})
 
 
-@pytest.mark.parametrize(("known", "expected"), [(1.0, 0.2), (0.5, 0.375), (0.0, 0.55)])
+@pytest.mark.parametrize(("known", "expected"), [(1.0, 0.2), (0.5, 0.375), (0.0, 0.9)])
 def test_a_vector_counts_for_words_that_nothing_was_learned_of(known: float, expected: float) -> None:
     work = Work(alike=np.array([0.2], np.float32), share=0.0, known=known)
     asked = {"dense": np.array([0.9], np.float32), "lexical": np.array([0.2], np.float32), "has_dense": True}

@@ -18,7 +18,7 @@ UNKNOWN_SHARE = 0.5
 MEASURED_BY = 5
 """Verified runs that a memory must have been shown to, and withheld from, before its lift counts."""
 DENSE_SHARE = 0.5
-"""Weight of the cosine beside BM25, where there are vectors."""
+"""Weight of the cosine beside BM25, where there are vectors, but nothing was learned of words."""
 
 
 def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.float32]:
@@ -28,7 +28,7 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     does not depend on which other candidates there are, and two stores agree on it.  What was said in a
     run adds to that, as a second chance to be alike; and where the memory has learned what the words of a
     task say of the work it takes, that counts beside the words, as much as it has proved itself.  The
-    cosine then counts only for words that the memory has not met: of the others it knows more by itself.
+    cosine then counts the more, the more of the words the memory has not met: of the others it knows more by itself.
 
     Args:
         candidates: n candidates with their raw figures.
@@ -39,7 +39,7 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     """
     work = candidates.work
     if candidates.has_dense:
-        share = DENSE_SHARE * (1.0 if work is None else 1.0 - work.known)
+        share = DENSE_SHARE if work is None else (1.0 - work.known) ** 2
         result = np.float32(share) * np.clip(candidates.dense, 0.0, 1.0) + np.float32(1.0 - share) * candidates.lexical
     else:
         result = candidates.lexical.copy()

@@ -91,6 +91,19 @@ KINDS = {
 }
 
 
+#: Of each kind: what was done in its runs.
+DEEDS = {
+    "refund": ("open order of {}", "pay back money for {}"),
+    "meeting": ("list calendars for {}", "invite team to {}"),
+    "summary": ("read report on {}", "write summary of {}"),
+    "bug": ("run tests of {}", "edit code of {}"),
+    "translate": ("read manual of {}", "translate text of {}"),
+    "price": ("search shops for {}", "sort offers of {}"),
+    "clean": ("take soap for {}", "wipe {} with sponge"),
+    "password": ("verify user of {}", "reset password of {}"),
+}
+
+
 @dataclass(frozen=True)
 class Row:
     """A stored task or a query.
@@ -99,11 +112,13 @@ class Row:
         text: What it says.
         kind: Which of `KINDS` it is.
         setting: For a query, which of `SETTINGS` it belongs to.
+        thing: The object that it is about.
     """
 
     text: str
     kind: str
     setting: str = ""
+    thing: str = ""
 
 
 def stored() -> list[Row]:
@@ -112,7 +127,8 @@ def stored() -> list[Row]:
     for number, (kind, (first, second, *_)) in enumerate(KINDS.items()):
         for step in range(5):
             template = second if step % 2 else first
-            rows.append(Row(template.format(OBJECTS[(number + 2 * step) % 10]), kind))
+            thing = OBJECTS[(number + 2 * step) % 10]
+            rows.append(Row(template.format(thing), kind, thing=thing))
     return rows
 
 
@@ -180,20 +196,23 @@ def dense_rankings(embedder: Embedder) -> list[list[str]]:
     ]
 
 
-def recall_rankings(embedder: Embedder | None, folder: Path) -> list[list[str]]:
+def recall_rankings(embedder: Embedder | None, folder: Path, *, acted: bool) -> list[list[str]]:
     """Rank the stored tasks for each query as `Memory.recall` does, with words and, if given, vectors.
 
     Args:
         embedder: Makes the vectors; None for words only.
         folder: Where to put the memory.
+        acted: Whether things are done in the stored runs, or only said.
 
     Returns:
         For each of `queries`, the kinds of the recalled tasks, best first.
     """
     rankings = []
-    with Memory(folder / "rows.gmem", embedder=embedder or "none") as memory:
+    with Memory(folder / f"{'acted' if acted else 'said'}.gmem", embedder=embedder or "none") as memory:
         for number, row in enumerate(stored()):
             with memory.task(row.text, run_id=f"task-{number}", metadata={"kind": row.kind}) as run:
+                for deed in DEEDS[row.kind] if acted else ():
+                    run.act("agent", deed.format(row.thing), "It is done.")
                 run.say("agent", f"Done: {row.text}")
                 run.resolve()
         for query in queries():

@@ -1,9 +1,15 @@
-"""The static embedders side by side, as `embedders` measures them; its own command takes more models."""
+"""The static embedders side by side, as `embedders` measures them, and what a recall makes of them.
+
+The command `python tests/bench/embedders.py` takes more models.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from gmem.embed import resolve
 from gmem.errors import MissingExtra
 
 from . import embedders
@@ -28,4 +34,18 @@ def measure(bench: Bench) -> list[Table]:
         columns = ("embedder", *found)
         rows.append((embedder.name, *found.values()))
     notes = (f"{len(embedders.stored())} stored tasks, {len(embedders.queries())} queries",)
-    return [Table(title, columns, rows, notes)]
+    return [Table(title, columns, rows, notes), _recalled(bench)]
+
+
+def _recalled(bench: Bench) -> Table:
+    """Ask the same queries of a memory whose runs only talk, and of one whose runs act."""
+    rows = []
+    columns: tuple[str, ...] = ()
+    for spec in ("none", SPECS[-1]):
+        for acted in (False, True):
+            with TemporaryDirectory(dir=bench.folder) as folder:
+                found = embedders.recall_rankings(resolve(spec), Path(folder), acted=acted)
+            scored = asdict(embedders.quality(found))
+            columns = ("recall", "the stored runs", *scored)
+            rows.append((spec, "act" if acted else "talk", *scored.values()))
+    return Table("The same queries through a recall: best match of the query's kind", columns, rows)
