@@ -60,4 +60,4 @@ def test_what_was_learned_of_words_does_not_drown_vectors(tmp_path: Path, acted:
     quality = embedders.quality(embedders.recall_rankings(static, tmp_path, acted=acted))
     assert quality.same_words == 1.0
     assert quality.other_words >= (0.8 if acted else 0.7)
-    assert quality.misleading_object >= (0.925 if acted else 0.85)
+    assert quality.misleading_object >= 0.9

@@ -23,7 +23,7 @@ FIRST = 3
 NEAR = 32
 """Tasks of each outcome that they speak for, at most: the most relevant ones, so that it costs little in any memory."""
 SHARE = 0.5
-"""What they count beside the query, if the first of them matches it perfectly; nothing if it does not match at all."""
+"""What they count beside the query if the first of them matches it perfectly; by the square of its relevance less."""
 
 
 def again(
@@ -62,5 +62,5 @@ def again(
             more, settings.min_trust
         )
         whole += first[id]
-    share = np.float32(SHARE * max(first.values()))
+    share = np.float32(SHARE * max(first.values()) ** 2)  # what is itself hardly like the query leads astray
     return scores + share * (said / np.float32(whole) - scores) if whole else scores
