@@ -70,7 +70,7 @@ def test_what_only_the_first_are_like_comes_before_a_stray_word(words: gmem.Memo
 def test_the_query_counts_alone_where_nothing_is_near(words: gmem.Memory) -> None:
     stored(words.store, list(TEXTS.items()))
     alone, refined = looked(words)
-    share = SHARE * max(alone.values())
+    share = SHARE * max(alone.values()) ** 2
     assert 0 < share < 0.5
     for id, score in alone.items():
         assert (1 - share) * score <= refined[id] <= (1 - share) * score + share + 1e-6
@@ -116,7 +116,7 @@ def test_only_the_nearest_are_compared_again_and_failures_beside_them(words: gme
     many = [(f"m{number:03}", f"mend the leaking roof number{number}") for number in range(3 * NEAR)]
     stored(words.store, [*many, ("lost", TEXTS["kin"])], failed=["lost"])
     alone, refined = looked(words)
-    share = SHARE * max(alone.values())
+    share = SHARE * max(alone.values()) ** 2
     asked = [id for id, score in refined.items() if score > (1 - share) * alone[id] + 1e-6]
     assert "lost" in asked and len(asked) == NEAR + 1
     _, wider = looked(words, seeds=NEAR)
