@@ -21,8 +21,10 @@ Floats = NDArray[np.float64]
 DEPTHS = (1, 3, 5)
 ALONE, TWICE = "the question alone", "second look, as recall has it"
 ORDERS, TOLD = 10, 4
-HELPS = {"clear": (0.9, 0.1), "noisy": (0.7, 0.3), "by chance": (0.5, 0.5)}
-"""How often a run that was told helps, if it is right and if it is not."""
+OUTCOME = "outcome alone"
+HELPS = {"clear": (0.9, 0.1), "noisy": (0.7, 0.3), OUTCOME: (0.9, 0.1), "by chance": (0.5, 0.5)}
+"""How often a run that was told helps, if it is right and if it is not.  Where nothing is known but the outcome of what it
+was told for, all that was told helped or did not, as often as one of them would."""
 SURE, DOUBT = 6.0, 10.0
 """Weight of relevance in the odds of helping before anything is learned, and how strongly weights are drawn to that."""
 USES = 4
@@ -108,8 +110,10 @@ def learned(questions: Sequence[Asked], orders: int) -> list[list[Figure]]:
                     scores = _ranked(asked, form, uses, alike[at])
                     if turn < len(shuffled) // 2:
                         told = best(scores, TOLD)
-                        chance = np.where(asked.right[told], *chances)
-                        uses.append(_Use(asked, at, told, (luck[at, asked.places[told]] < chance).astype(float)))
+                        chance, drawn = np.where(asked.right[told], *chances), luck[at, asked.places[told]]
+                        if kind == OUTCOME:
+                            chance, drawn = np.full(len(told), chance.mean()), np.full(len(told), drawn[0])
+                        uses.append(_Use(asked, at, told, (drawn < chance).astype(float)))
                     else:
                         gained[at].append(precision(asked, scores))
             if form or not found:  # without learning it makes no difference what helps
