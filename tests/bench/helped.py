@@ -23,8 +23,11 @@ ALONE, TWICE = "the question alone", "second look, as recall has it"
 ORDERS, TOLD = 10, 4
 OUTCOME = "outcome alone"
 HELPS = {"clear": (0.9, 0.1), "noisy": (0.7, 0.3), OUTCOME: (0.9, 0.1), "by chance": (0.5, 0.5)}
-"""How often a run that was told helps, if it is right and if it is not.  Where nothing is known but the outcome of what it
-was told for, all that was told helped or did not, as often as one of them would."""
+"""How often a run that was told helps, if it is right and if it is not.
+
+Where nothing is known but the outcome of what it was told for, all that was told helped or did not, as often as one of
+them would.
+"""
 SURE, DOUBT = 6.0, 10.0
 """Weight of relevance in the odds of helping before anything is learned, and how strongly weights are drawn to that."""
 USES = 4
