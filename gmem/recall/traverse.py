@@ -17,7 +17,8 @@ from gmem.recall.again import again
 from gmem.recall.items import Lesson, Row
 from gmem.recall.rank import insight_weight, lift, relevance, top
 from gmem.recall.settings import RecallSettings
-from gmem.text import terms, words
+from gmem.recall.spread import alike, handled, proof, spread
+from gmem.text import fold, terms, words
 from gmem.voices import Heard, hear
 
 __all__ = ["Found", "FoundCase", "FoundLesson", "Hit", "hits", "traverse"]
@@ -26,6 +27,10 @@ TOLD = 8
 """Words that are named, at most, as telling what has to be done."""
 PROOFS = 3
 """Supporting tasks that are named with a lesson."""
+RUNS = 8
+"""Further runs of the same task that are looked at, at most, where several have been chosen."""
+EQUAL = 1e-4
+"""Difference of two figures that sums in another order explain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,14 +285,75 @@ def _down(
         room = len(failed) < settings.failures if task.outcome == "failed" else len(solved) < settings.cases
         if not room:
             continue
-        key = set(task.key_steps)
-        if interaction.utterances and all(u.echo for u in interaction.utterances if not key or u.seq in key):
-            why = "it only repeats what the memory had told"
-            same.append(Row(hit.id, "case", "cut", hit.path, hit.relevance, 0, why, hit.parts))
-            continue
-        content = (task.outcome, *(u.content for u in interaction.utterances if u.seq in key))
-        if (twin := seen.setdefault(content, hit.id)) != hit.id:
-            same.append(Row(hit.id, "case", "cut", hit.path, hit.relevance, 0, f"the same steps as {twin}", hit.parts))
+        if why := _says_nothing_new(task, interaction, seen):
+            same.append(_cut(hit, why))
             continue
         (failed if task.outcome == "failed" else solved).append(FoundCase(hit, task, interaction))
-    return solved, failed, same
+    return _differing(store, team, reached, solved, seen, same), failed, same
+
+
+def _says_nothing_new(task: Task, interaction: Interaction, seen: dict[tuple[str, ...], str]) -> str:
+    """Say why a run need not be told beside those seen; '' if it must, and it then counts as seen."""
+    key = set(task.key_steps)
+    if interaction.utterances and all(u.echo for u in interaction.utterances if not key or u.seq in key):
+        return "it only repeats what the memory had told"
+    content = (task.outcome, *(u.content for u in interaction.utterances if u.seq in key))
+    twin = seen.setdefault(content, task.id)
+    return f"the same steps as {twin}" if twin != task.id else ""
+
+
+def _cut(hit: Hit, why: str) -> Row:
+    return Row(hit.id, "case", "cut", hit.path, hit.relevance, 0, why, hit.parts)
+
+
+def _differing(
+    store: GraphStore, team: str, reached: list[Hit], chosen: list[FoundCase], seen: dict[tuple[str, ...], str],
+    same: list[Row],
+) -> list[FoundCase]:  # fmt: skip
+    """Where several of the chosen are runs of the very same task, take those of its runs that differ in what was done.
+
+    The task keeps the places that it has won, so that nothing else is told more or less of.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, case in enumerate(chosen):
+        groups.setdefault(_asked(case.task), []).append(place)
+    groups = {asked: places for asked, places in groups.items() if len(places) > 1}
+    if not groups:
+        return chosen
+    known = {case.hit.id for case in chosen} | {row.id for row in same}
+    firsts = [chosen[places[0]].hit for places in groups.values()]
+    others = [hit for hit in reached if hit.id not in known and any(_same_words(hit, first) for first in firsts)]
+    fetched = store.cases(team, [hit.id for hit in others[:RUNS]])
+    runs = {asked: [chosen[place] for place in places] for asked, places in groups.items()}
+    for hit in others:
+        task, interaction = fetched.get(hit.id, (None, None))
+        if task is None or interaction is None or _asked(task) not in runs:
+            continue
+        if why := _says_nothing_new(task, interaction, seen):
+            same.append(_cut(hit, why))
+        else:
+            runs[_asked(task)].append(FoundCase(hit, task, interaction))
+    result = list(chosen)
+    for asked, places in groups.items():
+        found = runs[asked]
+        deeds = [handled(run.task, run.interaction) for run in found]
+        if not any(deeds):  # mere talk: nothing says how they differ
+            continue
+        taken = spread([proof(run.task, run.interaction) for run in found], deeds, len(places))
+        for place, at in zip(places, taken, strict=True):
+            result[place] = found[at]
+        for at in sorted(set(range(len(found))) - set(taken)):
+            nearest = max(taken, key=lambda other: alike(deeds[other], deeds[at]))
+            why = f"the same task as {found[nearest].task.id}, and much the same was done"
+            same.append(_cut(found[at].hit, why))
+    return result
+
+
+def _asked(task: Task) -> tuple[str, str]:
+    return task.outcome, fold(task.query)
+
+
+def _same_words(a: Hit, b: Hit) -> bool:
+    """Say whether two tasks can have the same text: then they are equally like the query by their words."""
+    figures = ("bm25", "cosine")
+    return all(f in a.parts and f in b.parts and abs(a.parts[f] - b.parts[f]) < EQUAL for f in figures)
