@@ -20,7 +20,8 @@ class RecallSettings:
         hops: Steps over SIMILAR edges from the seeds; the paper found 1 best.
         neighbours: Edges followed from one task, best first.
         decay: What a hop keeps of the relevance it started from, in [0, 1].
-        cases: Tasks whose interaction graph is delivered (the paper's M), beside the failures.
+        cases: Tasks whose interaction graph is delivered (the paper's M), beside the failures. Where several of
+            them are runs of the very same text, those are told that differ in what was done.
         insights: Lessons delivered.
         min_relevance: Tasks less like the query than this, in [0, 1], are left alone.
         min_trust: Tasks trusted less than this, in [0, 1], are left alone.

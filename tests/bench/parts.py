@@ -21,6 +21,7 @@ from gmem.demo.games import BUDGET, GMEM, Game, alone, recalled
 from gmem.demo.team.prompts import ROLES
 from gmem.demo.world import World
 
+from . import crowding
 from .chance import spell
 from .games import Season, Tick, Tried, fill, staged
 from .report import Bench, Table
@@ -71,6 +72,7 @@ VARIANTS: Mapping[str, Tell] = {
     "silent unless half alike": _with(min_relevance=0.5),
     "never silent": _with(min_relevance=0.0),
     "in brief: a third of the budget": _with(budget=BUDGET // 3),
+    "of equal texts the nearest, however alike": crowding.tell(crowding.nearest),
 }
 """What is told, by name; the first is what the others are compared with."""
 
