@@ -77,11 +77,22 @@ class Engine:
             if role != "":
                 checks.name(role, "role")
         settings = _changed(self.settings, changes)
-        vector = None
-        if self.embedder is not None or self._next is not None:
-            vector = (yield from self._embed(query, (yield from call(self.store.embedder)))).of
-        found = yield from call(traverse, self.store, self.team, query, vector, settings, frozenset({run_id} - {""}))
+        own = frozenset({run_id} - {""})
+        vector = yield from self._asked(query)
+        try:
+            found = yield from call(traverse, self.store, self.team, query, vector, settings, own)
+        except InvalidInput:
+            old, vector = vector, (yield from self._asked(query))
+            if not _moved(old, vector):
+                raise
+            found = yield from call(traverse, self.store, self.team, query, vector, settings, own)
         return {role: deliver(found, role, settings, ids.new_id("r"), group=run_id) for role in roles}
+
+    def _asked(self, query: str) -> Flow[NDArray[np.float32] | None]:
+        """Embed a query, if there is a model."""
+        if self.embedder is None and self._next is None:
+            return None
+        return (yield from self._embed(query, (yield from call(self.store.embedder)))).of
 
     def _embed(self, text: str, recorded: Model | None) -> Flow[_Vector]:
         """Embed a text by the recorded model, which is this memory's, or the one that it is being moved to."""
@@ -160,8 +171,8 @@ class Engine:
                 raise
             except InvalidInput:
                 old, vector = vector, (yield from embed())
-                if old.of is None or (vector.of is not None and old.of.shape == vector.of.shape):
-                    raise  # else the memory was moved to another model meanwhile
+                if not _moved(old.of, vector.of):
+                    raise
                 continue
             except GmemError:
                 raise
@@ -209,8 +220,8 @@ class Engine:
             reason = type(error).__name__
         self._notice(Notice(
             "not-embedded",
-            f"task {task.id} is stored without a vector and found by its words only, until the memory is "
-            f"embedded anew ({reason})",
+            f"task {task.id} is stored without a vector and found by its words only ({reason}); `gmem reembed` "
+            "gives it one",
         ))  # fmt: skip
         return _Vector(None)
 
@@ -352,6 +363,11 @@ class Engine:
         vectors = yield from reembed(self.store, embedder, progress)
         self.embedder = embedder
         return vectors
+
+
+def _moved(old: NDArray[np.float32] | None, new: NDArray[np.float32] | None) -> bool:
+    """Tell from a text's vector, and the same made anew, whether the store was moved to another model in between."""
+    return old is not None and (new is None or old.shape != new.shape)
 
 
 def _name(embedder: Embedder | None) -> str:

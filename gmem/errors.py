@@ -4,11 +4,11 @@
     |-- InvalidInput (ValueError)        a value given to a call cannot be stored or used
     |   `-- UnknownId (KeyError)         no task, insight or utterance of this team has that id
     |-- RunClosed (RuntimeError)         a run was written to after it ended
-    |-- WriteConflict (RuntimeError)     somebody else changed the same insight in between
+    |-- WriteConflict (RuntimeError)     somebody else changed the same insight or task in between
     |-- BudgetExceeded (RuntimeError)    a hard cap on model calls or tokens was reached
     |-- ModelError (RuntimeError)        the chat model failed, or never answered in the agreed form
     |-- EmbeddingError (RuntimeError)    the embedding model gave something that is not an embedding
-    |-- EmbedderMismatch (ValueError)    the memory was made with another embedding model
+    |-- EmbedderMismatch (ValueError)    the memory has another embedding model, or was moved to one
     |-- MissingExtra (ImportError)       an optional package is not installed
     `-- StoreError (RuntimeError)
         |-- StoreNotFound (FileNotFoundError)   there is no memory at that place
@@ -71,7 +71,7 @@ class RunClosed(GmemError, RuntimeError):
 
 
 class WriteConflict(GmemError, RuntimeError):
-    """Somebody else changed the same insight between our read and our write."""
+    """Somebody else changed the same insight, what is said about it, or the same task since it was read."""
 
 
 class BudgetExceeded(GmemError, RuntimeError):
@@ -87,7 +87,7 @@ class EmbeddingError(GmemError, RuntimeError):
 
 
 class EmbedderMismatch(GmemError, ValueError):
-    """The memory was made with another embedding model than the one given."""
+    """The memory was made with, or was moved to, another embedding model than the one given."""
 
 
 class MissingExtra(GmemError, ImportError):

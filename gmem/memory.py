@@ -326,7 +326,18 @@ class Memory:
         return await arun(self._engine.forget(task=task, agent=agent, source=source, everything=everything))
 
     def reembed(self, embedder: str | Embeddings | Embedder | None, progress: Progress | None = None) -> int:
-        """Move the whole store, every team of it, to another embedding model; returns how many vectors."""
+        """Move the whole store, every team of it, to another embedding model; returns how many vectors.
+
+        Others may go on.  What other programs store from then on is found by its words only, until they open
+        the memory again; their recalls are refused with `EmbedderMismatch`.
+
+        Args:
+            embedder: As for `Memory`.
+            progress: Told how many tasks are embedded, of how many.
+
+        Raises:
+            EmbeddingError: The model failed.
+        """
         return run(self._engine.reembed(resolve(embedder), progress))
 
     async def areembed(self, embedder: str | Embeddings | Embedder | None, progress: Progress | None = None) -> int:

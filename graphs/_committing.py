@@ -16,7 +16,7 @@ from gmem.errors import InvalidInput, StoreBusy, StoreClosed, StoreCorrupt, Stor
 from gmem.graphs import _cypher
 from gmem.graphs._cache import TeamCache
 from gmem.graphs._formats import check_unchanged
-from gmem.graphs._mirror import Mirror, read_model
+from gmem.graphs._mirror import Mirror, recorded_model
 from gmem.graphs._rows import uid
 from gmem.graphs._sending import forgotten, numbered, slices
 from gmem.graphs._server import Row, Run, Server
@@ -180,7 +180,7 @@ def _write(
         with mirror.lock:
             if (mirror.seq, mirror.epoch) != before[team]:
                 mirror.catch_up(lambda work: work(run))
-    model = read_model(locked)
+    model = recorded_model(locked)
     done = {name: writer for name, writer in locked["done"]}
     staged = Staged(
         lambda team: mirrors[team].cache, f"{model.dimension} {model.name}" if model is not None else None, set(done)

@@ -24,7 +24,7 @@ from gmem.graphs._formats import check_unchanged
 from gmem.graphs._rows import Row, uid
 from gmem.model import WHOLE, Evidence, InsightLink, Model, Similar, Suspect, Task
 
-__all__ = ["Mirror", "read_head"]
+__all__ = ["Mirror", "read_head", "recorded_model"]
 
 ROUNDS = 100
 """How often a mirror looks again while others keep writing, before it gives up."""
@@ -154,7 +154,7 @@ class Head:
     __slots__ = ("epoch", "model", "seq")
 
     def __init__(self, row: Row) -> None:
-        self.model = read_model(row)
+        self.model = recorded_model(row)
         self.seq: int | None = row["seq"]
         self.epoch: int | None = row["epoch"]
 
@@ -173,7 +173,7 @@ def read_head(run: Run, team: str) -> Head:
     return Head(rows[0])
 
 
-def read_model(row: Row) -> Model | None:
+def recorded_model(row: Row) -> Model | None:
     """Read which embedding model is recorded."""
     return Model(row["embedder"], row["dimension"]) if row["embedder"] is not None else None
 

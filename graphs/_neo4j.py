@@ -19,7 +19,7 @@ from gmem.graphs._carrying import Record
 from gmem.graphs._committing import Committer, take_turn
 from gmem.graphs._filling import fill, pour_out
 from gmem.graphs._inspecting import inspect
-from gmem.graphs._mirror import Mirror, read_model
+from gmem.graphs._mirror import Mirror, recorded_model
 from gmem.graphs._opening import open_memory
 from gmem.graphs._rows import uid
 from gmem.graphs._sending import SLICE, named, nothing
@@ -154,7 +154,7 @@ class Neo4jStore(CachedStore):
 
     def embedder(self) -> Model | None:
         rows = self._server.read(lambda run: run(_cypher.HEAD, {"team_uid": ""}))
-        return read_model(rows[0]) if rows else None
+        return recorded_model(rows[0]) if rows else None
 
     def teams(self) -> list[str]:
         return sorted(row["team"] for row in self._server.read(lambda run: run(_cypher.TEAMS, {})))

@@ -23,7 +23,7 @@ class Staged:
 
     Args:
         cache: Gives the cache of a team, as new as the server.
-        embedder: The recorded embedding model, as `read_model` takes it.
+        embedder: The recorded embedding model, as `gmem.graphs._writing.read_model` takes it.
         done: Names of writes that were carried out before.
 
     Attributes:

@@ -87,7 +87,8 @@ def reembed(embedder: str) -> None:
     """Move the memory, every team of it, to another embedding model.
 
     EMBEDDER is static, none (words only), sentence-transformers/MODEL or PROVIDER:MODEL; auto takes
-    static if it is installed.
+    static if it is installed.  Programs that have the memory open go on: what they store from then on
+    is found by its words only until they open it again.
 
     \b
     gmem reembed static

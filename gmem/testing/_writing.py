@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gmem.errors import InvalidInput, UnknownId, WriteConflict
+from gmem.errors import EmbedderMismatch, InvalidInput, UnknownId, WriteConflict
 from gmem.graphs.base import Batch, GraphStore
 from gmem.model import Cost, Evidence, InsightLink, Interaction, Model, Similar, Suspect, Task, Utterance
 from gmem.testing._suite import Suite, now_and_later, teach
@@ -318,6 +318,15 @@ class WritingTests(Suite):
             store.set_embedder(late, first=True)
             assert store.embedder() == EXAMPLE_MODEL
             assert list(store.vectors("team", ["a"])) == ["a"]
+
+    def test_a_write_that_was_embedded_by_another_model_is_refused(self, store: GraphStore) -> None:
+        store.set_embedder(EXAMPLE_MODEL)
+        batch = replace(example_batch("a", vector=1), embedder="another")
+        with pytest.raises(EmbedderMismatch, match="embedded by another"):
+            store.write([batch])
+        assert store.task_ids("team") == [] and store.applied("team", [batch.op_id]) == set()
+        assert store.write([replace(batch, embedder=EXAMPLE_MODEL.name)]) == [True]
+        assert store.vectors("team", ["a"])["a"].tobytes() == example_vector(1).tobytes()
 
     def test_a_refused_embedder_changes_nothing(self, store: GraphStore) -> None:
         teach(store, ["a", "b"], vectors=True)

@@ -14,10 +14,7 @@ from stories import play
 from test_at_once import meanwhile
 
 import gmem
-from gmem.errors import EmbedderMismatch, UnknownId
-from gmem.graphs import Batch
-from gmem.model import Model
-from gmem.testing import example_batch
+from gmem.errors import UnknownId
 
 WIDTH = 8
 
@@ -161,14 +158,12 @@ def test_what_is_forgotten_and_judged_meanwhile(opened: Open, monkeypatch: pytes
     of_one_model(memory, Turned("third"))
 
 
-@on_both
-def test_a_batch_of_another_model_is_refused(opened: Open) -> None:
-    store = opened(embedder="none").store
-    store.set_embedder(Model("first", 8))
-    with pytest.raises(EmbedderMismatch, match=r"embedded by second, and the memory was moved to first"):
-        store.write([Batch("blue", "op", tasks=example_batch("a", "blue").tasks, embedder="second")])
-    assert store.task_ids("blue") == [] and store.applied("blue", ["op"]) == set()
-    assert store.write([Batch("blue", "op", tasks=example_batch("a", "blue").tasks, embedder="first")]) == [True]
+@pytest.mark.parametrize("to", [Turned("new", 5), "none"])
+def test_a_recall_that_was_begun_before_the_move(opened: Open, monkeypatch: pytest.MonkeyPatch, to: Any) -> None:
+    memory = opened(embedder=Turned("old"))
+    play(memory, "leek")
+    meanwhile(monkeypatch, memory.store, "candidates", lambda: memory.reembed(to))
+    assert memory.recall("Cook a leek in the pot").solved
 
 
 @on_both

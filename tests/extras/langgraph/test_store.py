@@ -9,12 +9,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage
 from langgraph.config import get_store
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.store.base import BaseStore, PutOp
 from langgraph.store.memory import InMemoryStore
 from langgraph_teams import ask
+from stories import play
+from test_at_once import meanwhile
 
 from gmem import Memory
 from gmem.adapters.langgraph import GMemStore, attach
@@ -94,6 +97,22 @@ def test_what_cannot_be_kept_is_refused(words: Memory) -> None:
         store.search(("a",), filter={"n": {"$in": [1]}})
     with pytest.raises(InvalidInput, match="Memory"):
         GMemStore("team.gmem")  # type: ignore[arg-type]
+
+
+def test_an_item_that_is_put_while_the_memory_moves_to_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (DeterministicFakeEmbedding(size=size) for size in (8, 4))
+    with Memory(tmp_path / "m.gmem", embedder=old) as memory:
+        play(memory, "leek")  # the first run records the model
+        store = GMemStore(memory)
+        store.put(("a",), "first", {"text": "a leek"})
+        meanwhile(monkeypatch, memory.store, "write", lambda: memory.reembed(new))
+        store.put(("a",), "late", {"text": "an onion"})
+        ids = memory.store.task_ids(store.team)
+        assert {len(v) for v in memory.store.vectors(store.team, ids).values()} == {4}
+        assert memory.store.vectors(store.team, ids).keys() == set(ids) and len(ids) == 2
+        assert store.get(("a",), "late").value == {"text": "an onion"}  # type: ignore[union-attr]
 
 
 def test_a_batch_is_written_whole_and_the_last_write_counts(words: Memory) -> None:
