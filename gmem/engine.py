@@ -37,7 +37,7 @@ class _Vector(NamedTuple):
     """A vector, float32 array (d,), or None; and the model that it is of, where the store has to check that."""
 
     of: NDArray[np.float32] | None
-    model: str = ""
+    model: Model | None = None
 
 
 class Engine:
@@ -96,23 +96,23 @@ class Engine:
 
     def _embed(self, text: str, recorded: Model | None) -> Flow[_Vector]:
         """Embed a text by the recorded model, which is this memory's, or the one that it is being moved to."""
-        if recorded is not None and recorded.name == _name(self._next):
+        if recorded is not None and _gives(self._next, recorded):
             self.embedder = self._next
         embedder = self.embedder
-        if recorded is not None and recorded.name != _name(embedder) and embedder is not None:
+        if embedder is not None and recorded is not None and recorded.name != embedder.name:
             raise EmbedderMismatch(
                 f"{self.store.location} was moved from {embedder.name} to {recorded.name} after this Memory was "
                 "opened; open it again"
             )
         if embedder is None:
-            return _Vector(None, WORDS_ONLY.name)
+            return _Vector(None, WORDS_ONLY)
         vector = yield from either(lambda: embedder.query(text), lambda: embedder.aquery(text))
         if recorded is not None and len(vector) != recorded.dimension:
             raise EmbedderMismatch(
                 f"{embedder.name} gives vectors of length {len(vector)}, and {self.store.location} was made by another "
                 f"program meanwhile, with vectors of length {recorded.dimension}; open it again"
             )
-        return _Vector(vector if vector.any() else None, embedder.name)
+        return _Vector(vector if vector.any() else None, Model(embedder.name, len(vector)))
 
     # --- learning -------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Engine:
         try:
             recorded = yield from call(self._record_embedder)
             vector = yield from self._embed(task.query, recorded)
-            if recorded.name == vector.model:
+            if recorded == vector.model:
                 return vector
             reason = EmbedderMismatch.__name__  # without a model of its own, in a memory that has one by now
         except (EmbeddingError, EmbedderMismatch) as error:
@@ -370,8 +370,11 @@ def _moved(old: NDArray[np.float32] | None, new: NDArray[np.float32] | None) -> 
     return old is not None and (new is None or old.shape != new.shape)
 
 
-def _name(embedder: Embedder | None) -> str:
-    return WORDS_ONLY.name if embedder is None else embedder.name
+def _gives(embedder: Embedder | None, model: Model) -> bool:
+    """Tell whether an embedder is of a model, as far as that is known without asking it."""
+    if embedder is None:
+        return model == WORDS_ONLY
+    return embedder.name == model.name and embedder.known_dimension in (None, model.dimension)
 
 
 def _changed(settings: RecallSettings, changes: Mapping[str, Any]) -> RecallSettings:

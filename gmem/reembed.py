@@ -13,7 +13,7 @@ from gmem.embed import WORDS_ONLY, Embedder
 from gmem.errors import InvalidInput, UnknownId
 from gmem.flow import Flow, call, either
 from gmem.graphs.base import Batch, GraphStore
-from gmem.model import Task
+from gmem.model import Model, Task
 
 __all__ = ["Progress", "reembed"]
 
@@ -64,7 +64,7 @@ def reembed(store: GraphStore, embedder: Embedder | None, progress: Progress | N
         break
     late = _new((yield from call(_texts, store)), done)
     yield from _embed(embedder, late, done)
-    yield from call(_write, store, embedder.name, {key: done[key][1] for key in late if done[key][1].any()})
+    yield from call(_write, store, embedder.model, {key: done[key][1] for key in late if done[key][1].any()})
     return sum(bool(vector.any()) for _, vector in done.values())
 
 
@@ -108,7 +108,7 @@ def _embed(
             progress(min(at + TOGETHER, len(keys)), len(keys))
 
 
-def _write(store: GraphStore, model: str, vectors: Mapping[Key, NDArray[np.float32]]) -> None:
+def _write(store: GraphStore, model: Model, vectors: Mapping[Key, NDArray[np.float32]]) -> None:
     """Give vectors to those of the tasks that are still there."""
     for team in sorted({team for team, _ in vectors}):
         for attempt in range(ATTEMPTS):

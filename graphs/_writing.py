@@ -81,11 +81,11 @@ def carry_out(tx: Records, batch: Batch) -> bool:
 
 def _check_embedder(tx: Records, batch: Batch) -> None:
     """Check that the memory was not moved to another embedding model since a batch was embedded."""
-    recorded = read_model(tx.meta("embedder")) if batch.embedder else None
-    if recorded is not None and recorded.name != batch.embedder:
+    recorded = read_model(tx.meta("embedder")) if batch.embedder is not None else None
+    if batch.embedder is not None and recorded is not None and recorded != batch.embedder:
         raise EmbedderMismatch(
-            f"write {batch.op_id!r} was embedded by {batch.embedder}, and the memory was moved to {recorded.name} "
-            "meanwhile; open it again and repeat the write"
+            f"write {batch.op_id!r} was embedded by {batch.embedder.name} ({batch.embedder.dimension} numbers), and "
+            f"the memory was moved to {recorded.name} ({recorded.dimension}); open it again, and repeat it"
         )
 
 

@@ -68,8 +68,8 @@ class Batch:
             removed, that of this batch included, and nothing else; likewise.
         seen: All evidence about an insight as it was read, by insight id; where it is not so any more, the
             write is refused as a conflict.  Whoever removes an insight, or moves its evidence, says so here.
-        embedder: Name of the embedding model that the tasks were embedded by ("none" for words only); where
-            another one is recorded, the write is refused.  '' where there is nothing to check.
+        embedder: The embedding model that the tasks were embedded by; where another one is recorded, the
+            write is refused.  None where there is nothing to check.
     """
 
     team: str
@@ -86,7 +86,7 @@ class Batch:
     forget_insights: Sequence[str] = ()
     forget_evidence: Sequence[str] = ()
     seen: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
-    embedder: str = ""
+    embedder: Model | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,8 @@ class GMemStore(BaseStore):
             ))  # fmt: skip
             if text.strip() and embedder is not None:
                 vectors[id] = embedder.documents([tasks[-1].query])[0]
-        by = recorded.name if recorded is not None else ""
-        batch = Batch(self.team, ids.new_id("op"), tasks=tasks, vectors=vectors, forget_tasks=gone, embedder=by)
+        name = ids.new_id("op")
+        batch = Batch(self.team, name, tasks=tasks, vectors=vectors, forget_tasks=gone, embedder=recorded)
         try:
             self._memory.store.write([batch])
         except EmbedderMismatch:

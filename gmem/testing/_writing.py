@@ -321,11 +321,13 @@ class WritingTests(Suite):
 
     def test_a_write_that_was_embedded_by_another_model_is_refused(self, store: GraphStore) -> None:
         store.set_embedder(EXAMPLE_MODEL)
-        batch = replace(example_batch("a", vector=1), embedder="another")
-        with pytest.raises(EmbedderMismatch, match="embedded by another"):
-            store.write([batch])
+        longer = Model(EXAMPLE_MODEL.name, EXAMPLE_MODEL.dimension + 1)
+        batch = example_batch("a", vector=1)
+        for another in (Model("another", EXAMPLE_MODEL.dimension), longer):
+            with pytest.raises(EmbedderMismatch, match=f"embedded by {another.name}"):
+                store.write([replace(batch, embedder=another)])
         assert store.task_ids("team") == [] and store.applied("team", [batch.op_id]) == set()
-        assert store.write([replace(batch, embedder=EXAMPLE_MODEL.name)]) == [True]
+        assert store.write([replace(batch, embedder=EXAMPLE_MODEL)]) == [True]
         assert store.vectors("team", ["a"])["a"].tobytes() == example_vector(1).tobytes()
 
     def test_a_refused_embedder_changes_nothing(self, store: GraphStore) -> None:
