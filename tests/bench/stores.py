@@ -37,7 +37,6 @@ GOALS = {
 }  # fmt: skip
 DIMENSION = 256
 MESSAGES = 10
-EDGES = 5
 PLACES = ("kitchen", "workshop", "greenhouse", "foundry", "hallway", "bedroom", "bathroom", "art studio")
 THINGS = ("water", "lead", "tin", "mercury", "butter", "soap", "ice cream", "orange juice", "wax", "gallium")
 DEEDS = ("boil", "freeze", "melt", "measure", "find", "grow", "paint", "classify", "move", "heat")

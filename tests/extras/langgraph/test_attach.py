@@ -37,7 +37,6 @@ async def awaited(stream: Any) -> list[Any]:
     return await collected(await stream)
 
 
-TWO = ["values", "debug"]
 WAYS = {
     "invoke": lambda app, given: app.invoke(given),
     "ainvoke": lambda app, given: asyncio.run(app.ainvoke(given)),
