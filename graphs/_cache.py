@@ -239,6 +239,10 @@ class TeamCache:
         rows = {id: self._row[id] for id in ids if id in self._row}
         return {id: (self._source[row], self._origin(row)[1] / TRUST) for id, row in rows.items()}
 
+    def done(self, ids: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
+        """Give numbers of what was done in those of the tasks that are there."""
+        return {id: self._work.done(self._row[id]) for id in ids if id in self._row}
+
     def count(self, outcome: int) -> int:
         """Count the tasks with an outcome."""
         return self._outcome.count(outcome)
@@ -280,6 +284,7 @@ class TeamCache:
             outcomes=_picked(np.array(self._outcome, dtype=np.int8), rows),
             trust=_picked(np.array(self._trust, dtype=np.float32), rows),
             has_dense=compare,
+            age=_picked(np.arange(len(self._ids) - 1, -1, -1, dtype=np.float32), rows),
         )
 
     def vector(self, task_id: str) -> NDArray[np.float32] | None:

@@ -42,6 +42,10 @@ class CachedStore(Portable):
         with self._held(team) as (cache, _):
             return cache.wordings(ids)
 
+    def done(self, team: str, ids: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
+        with self._held(team) as (cache, _):
+            return cache.done(ids)
+
     def confirmed(self, team: str) -> list[str]:
         with self._held(team) as (cache, _):
             return cache.confirmed()

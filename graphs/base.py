@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.errors import UnknownId
-from gmem.graphs.work import MOST_WORDS
+from gmem.graphs.work import MOST_WORDS, columns
 from gmem.model import (
     Evidence,
     Insight,
@@ -123,6 +123,7 @@ class Candidates:
         trust: float32 array (n,), in [0, 1].
         has_dense: Whether the query was compared by vector at all.
         exact: Whether every task of the team is among them.
+        age: How many tasks of the team were stored after each, float32 array (n,); None where nobody can tell.
     """
 
     ids: Sequence[str]
@@ -135,6 +136,7 @@ class Candidates:
     trust: FloatArray
     has_dense: bool
     exact: bool = True
+    age: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,20 @@ class GraphStore(ABC):
         """Give the words of the texts of those of the tasks that are there, in order, `MOST_WORDS` of each at most."""
         found = self.cases(team, ids)
         return {id: words(found[id][0].query)[:MOST_WORDS] for id in ids if id in found}
+
+    def done(self, team: str, ids: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
+        """Say what was done in those of the tasks that are there, each kind of deed by its number.
+
+        The numbers hold for one call; a store that has them at hand reads nothing.
+
+        Returns:
+            uint32 array (m,) of different numbers, by id.
+        """
+        number: dict[tuple[str, int], int] = {}
+        return {
+            id: np.array([number.setdefault(c, len(number)) for c in columns(task.deeds)], dtype=np.uint32)
+            for id, (task, _) in self.cases(team, ids).items()
+        }
 
     def confirmed(self, team: str) -> list[str]:
         """Give the ids of the failed tasks for which a person blamed somebody, sorted."""

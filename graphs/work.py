@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gmem.graphs.learned import Column, Learned, Ran, learn
 from gmem.model import Deeds, Outcome
 
-__all__ = ["MOST_WORDS", "Asked", "WorkIndex"]
+__all__ = ["MOST_WORDS", "Asked", "WorkIndex", "columns"]
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -113,7 +113,7 @@ class WorkIndex:
             WEIGHTS[outcome] if trust > 0 and (deeds.done or deeds.said) else 0.0,
             self._word.pack(words[:MOST_WORDS]),
             self._word.pack(deeds.handled),
-            self._column.pack(_columns(deeds)),
+            self._column.pack(columns(deeds)),
         )
         if row == len(self._words):
             name = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -132,6 +132,10 @@ class WorkIndex:
     def wording(self, row: int) -> list[str]:
         """Give the words of a task's text, in order, `MOST_WORDS` at most."""
         return self._word.unpack(self._words[row])
+
+    def done(self, row: int) -> NDArray[np.uint32]:
+        """Give numbers of what was done in a task, each once; the same number for the same deed."""
+        return np.frombuffer(self._columns[row], dtype=np.uint32)
 
     def ask(self, words: Sequence[str], among: NDArray[np.uint32] | None = None) -> Asked | None:
         """Compare what a text will take with what each task took.
@@ -199,6 +203,7 @@ class WorkIndex:
         self._filled = count
 
 
-def _columns(deeds: Deeds) -> list[Column]:
+def columns(deeds: Deeds) -> list[Column]:
+    """Say what was done, how often at least, and what was said, sorted."""
     counted = [(kind, level) for kind, count in deeds.done.items() for level in LEVELS if count >= level]
     return sorted(counted + [(term, 0) for term in deeds.said])

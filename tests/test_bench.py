@@ -44,7 +44,7 @@ def test_bench_measures_lessons_cost_and_growth(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GMEM_BENCH_DATA"}
     subprocess.run(
         [
-            sys.executable, "-m", "tests.bench", "lessons", "blame", "cost", "growth",
+            sys.executable, "-m", "tests.bench", "lessons", "blame", "cost", "growth", "outcomes", "drift",
             "--tasks", "60", "--runs", "16", "--json", str(out),
         ],
         cwd=ROOT, check=True, capture_output=True, timeout=300, env=environment,
@@ -57,6 +57,13 @@ def test_bench_measures_lessons_cost_and_growth(tmp_path: Path) -> None:
     assert calls["gmem with a model, a learned task"] == 1 and calls["gmem with a model, a recall"] == 0
     (row,) = tables["Learning as the memory grows"]["rows"]
     assert row["tasks before"] == 60 and row["cpu ms a run"] > 0
+    plain, doubted, clean, alarmed = tables["Wrong outcomes that recalls pass on"]["rows"]
+    assert plain["unsaid of failed"] == plain["wrong as failed"] >= 0
+    assert doubted["unsaid of failed"] <= doubted["wrong as failed"] <= 1
+    assert clean["wrong as solved"] == alarmed["wrong as failed"] == plain["alarms"] == 0
+    plain, fading, *_ = tables["A world that stays, and one that changes"]["rows"]
+    assert plain["ranking"] == "gmem" and fading["ranking"].startswith("half-life of")
+    assert all(0 <= row["second half, changed world"] <= 1 for row in (plain, fading))
     on, off = tables["Share of recalls that carry junk, by sort"]["rows"]
     assert on["talkative source"] <= off["talkative source"] and on["copied recall"] <= off["copied recall"]
 

@@ -120,10 +120,12 @@ def deliver(found: Found, role: str, settings: RecallSettings, recall_id: str, g
             price = sum(tokens(line) + 1 for line in lines)
             purse.pay(price)
             parts += lines
-            out.append(Case(case.task, case.hit.relevance, chosen))
+            out.append(Case(case.task, case.hit.relevance, chosen, str(case.hit.doubt or "")))
             why = f"{len(chosen)} of {case.task.length} utterances delivered"
             if done := [kind for kind in found.expected if kind in case.task.deeds.done]:
                 why += f"; what is expected here was done there: {', '.join(done)}"
+            if case.hit.doubt is not None:
+                why += f"; {case.hit.doubt}"
             rows.append(_case_row(case, "shown", price, why))
     text = "" if not (lessons or solved or failed) else head + "\n".join(parts) + "\n" + foot
     rows.sort(key=lambda r: (r.verdict != "shown", -r.score, r.id))
@@ -215,7 +217,7 @@ class _Draft:
 
 def _draft(case: FoundCase, role: str) -> _Draft:
     steps = project(case.task, case.interaction.utterances, role)
-    head, lines = case_line(case.task), step_lines(steps)
+    head, lines = case_line(case.task, case.hit.doubt is not None), step_lines(steps)
     return _Draft(case, steps, head, lines, sum(tokens(line) + 1 for line in (head, *(line for _, line in lines))))
 
 

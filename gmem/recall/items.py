@@ -40,11 +40,13 @@ class Case:
         task: The task.
         relevance: How like the query it is, in [0, 1].
         steps: Its utterances that matter for the query and the role, in order.
+        doubt: What speaks against its outcome; '' if that is not in doubt.
     """
 
     task: Task
     relevance: float
     steps: tuple[Utterance, ...]
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

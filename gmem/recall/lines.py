@@ -61,9 +61,11 @@ def with_evidence(insight: Insight, succeeded: tuple[int, int], failed: tuple[in
     return f"{text}: {evidence}."
 
 
-def case_line(task: Task) -> str:
-    """Write the head of a case: what was asked, what came of it, who is to blame."""
+def case_line(task: Task, doubtful: bool = False) -> str:
+    """Write the head of a case: what was asked, what came of it and whether that is in doubt, who is to blame."""
     facts: list[str] = [task.outcome if task.outcome != "unknown" else "outcome unknown"]
+    if doubtful:
+        facts.append("but most runs that did alike ended otherwise")
     if task.score is not None:
         facts.append(f"score {task.score:g}")
     line = ", ".join(facts)

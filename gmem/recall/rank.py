@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from gmem.graphs.base import Candidates, Tally
 from gmem.stats import difference, wilson
 
-__all__ = ["insight_weight", "lift", "relevance", "top"]
+__all__ = ["faded", "insight_weight", "lift", "relevance", "top"]
 
 UNKNOWN_SHARE = 0.5
 """What the relevance of a task keeps when nobody verified its outcome."""
 MEASURED_BY = 5
 """Verified runs that a memory must have been shown to, and withheld from, before its lift counts."""
+OLD = 0.5
+"""What the relevance of a task keeps at least, however old it is: what is old may be all there is."""
 DENSE_SHARE = 0.5
 """Weight of the cosine beside BM25, where there are vectors, but nothing was learned of words."""
 
@@ -50,6 +52,24 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     result *= np.where(candidates.outcomes == 0, np.float32(UNKNOWN_SHARE), np.float32(1.0))
     result *= np.where(candidates.trust >= min_trust, candidates.trust, np.float32(0.0))
     return result.astype(np.float32, copy=False)
+
+
+def faded(candidates: Candidates, half_life: int) -> NDArray[np.float32]:
+    """Say what the relevance of each candidate keeps with growing old.
+
+    Source of the idea: TradingGPT (arXiv 2309.03736), in tasks of the team instead of days, and never to nothing.
+
+    Args:
+        candidates: n candidates.
+        half_life: Tasks of the team after which half of what can be lost is lost; 0: nothing fades.
+
+    Returns:
+        float32 array (n,), each in [0.5, 1], in the order of the candidates.
+    """
+    if not half_life or candidates.age is None:
+        return np.ones(len(candidates.ids), dtype=np.float32)
+    kept: NDArray[np.float32] = (OLD + (1 - OLD) * np.exp2(-candidates.age / half_life)).astype(np.float32)
+    return kept
 
 
 def top(

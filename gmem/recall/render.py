@@ -54,7 +54,7 @@ def recall_html(query: str, tokens: int, lessons: Sequence[Lesson], cases: Seque
         out.append(f"<ul>{items}</ul>")
     for case in cases:
         steps = "\n".join(line for _, line in step_lines(case.steps))
-        title = escape(case_line(case.task)[4:])
+        title = escape(case_line(case.task, bool(case.doubt))[4:])
         out.append(f"<details><summary>{title}</summary><pre>{escape(steps)}</pre></details>")
     return "".join(out)
 

@@ -111,6 +111,7 @@ class Recall:
                 {
                     "id": c.task.id, "query": c.task.query, "outcome": c.task.outcome, "score": c.task.score,
                     "relevance": round(c.relevance, 4), "steps": [u.seq for u in c.steps],
+                    "doubt": c.doubt,
                 }
                 for c in (*self.solved, *self.failed)
             ],

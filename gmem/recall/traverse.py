@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gmem.graphs.base import Candidates, GraphStore
 from gmem.model import Insight, Interaction, Task
 from gmem.recall.again import again
+from gmem.recall.doubt import Doubt, doubtful
 from gmem.recall.items import Lesson, Row
-from gmem.recall.rank import insight_weight, lift, relevance, top
+from gmem.recall.rank import faded, insight_weight, lift, relevance, top
 from gmem.recall.settings import RecallSettings
 from gmem.recall.spread import alike, handled, proof, spread
 from gmem.text import fold, terms, words
@@ -42,12 +43,14 @@ class Hit:
         relevance: How like the query it is, in [0, 1].
         path: How it was reached, as one line.
         parts: What the relevance is made of.
+        doubt: What speaks against its outcome, if that is in doubt.
     """
 
     id: str
     relevance: float
     path: str
     parts: Mapping[str, float]
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +151,19 @@ def hits(
             eligible[row] = False
     alone = scores
     scores = again(store, team, candidates, scores, eligible, settings)
-    seeds = top(candidates.ids, scores, settings.seeds, eligible & (candidates.outcomes >= 0))
-    seeds += top(candidates.ids, scores, settings.failures, eligible & (candidates.outcomes < 0))
+    doubts = doubtful(store, team, candidates, np.where(eligible, scores, 0)) if settings.doubtful < 1 else {}
+    kept = faded(candidates, settings.half_life)  # from here on only the order changes, not what is near enough
+    scores = scores * kept
+    first = {id for id, _ in _seeds(candidates, scores, eligible, settings)} if doubts else set()
+    for row in [candidates.rows[id] for id in doubts]:
+        scores[row] *= np.float32(settings.doubtful)
+        kept[row] *= np.float32(settings.doubtful)
+    seeds = _seeds(candidates, scores, eligible, settings)
     wanted = {id for id, _ in seeds}
     reached = {id: (score, "") for id, score in seeds}
+    for id in first - wanted:  # they give way, and are told of
+        reached[id] = (float(scores[candidates.rows[id]]), "")
+        wanted.add(id)
     paths = {id: "seed" for id in wanted}
     frontier = dict(seeds)
     for _ in range(settings.hops):
@@ -160,7 +172,7 @@ def hits(
             for edge in store.neighbours(team, id)[: settings.neighbours]:
                 other = edge.b if edge.a == id else edge.a
                 row = _row(candidates, other)
-                trust = float(candidates.trust[row]) if row is not None else 1.0
+                trust = float(candidates.trust[row] * kept[row]) if row is not None else 1.0
                 carried = score * edge.score * settings.decay * trust
                 if not carried or other in exclude or other in wanted or carried <= reached.get(other, (0.0, ""))[0]:
                     continue
@@ -184,9 +196,21 @@ def hits(
             }
             if candidates.work is not None:
                 parts |= {"same work": float(candidates.work.alike[row]), "weight of work": candidates.work.share}
-        found.append(Hit(id, max(direct, carried), paths[id], parts))
+        if row is not None and settings.half_life and candidates.age is not None:
+            parts["age"] = float(candidates.age[row])
+        doubt = doubts.get(id)
+        if doubt is not None:
+            parts["doubt"] = doubt.odds
+        found.append(Hit(id, max(direct, carried), paths[id], parts, doubt))
     found.sort(key=lambda hit: (-hit.relevance, hit.id))
     return found
+
+
+def _seeds(
+    candidates: Candidates, scores: NDArray[np.float32], eligible: NDArray[np.bool_], settings: RecallSettings
+) -> list[tuple[str, float]]:
+    seeds = top(candidates.ids, scores, settings.seeds, eligible & (candidates.outcomes >= 0))
+    return seeds + top(candidates.ids, scores, settings.failures, eligible & (candidates.outcomes < 0))
 
 
 def _row(candidates: Candidates, id: str) -> int | None:
@@ -289,7 +313,12 @@ def _down(
             same.append(_cut(hit, why))
             continue
         (failed if task.outcome == "failed" else solved).append(FoundCase(hit, task, interaction))
-    return _differing(store, team, reached, solved, seen, same), failed, same
+    solved = _differing(store, team, [hit for hit in reached if hit.doubt is None], solved, seen, same)
+    told = {case.hit.id for case in (*solved, *failed)} | {row.id for row in same}
+    for hit in reached:
+        if hit.doubt is not None and hit.path == "seed" and hit.id not in told:
+            same.append(_cut(hit, f"{hit.doubt}, so others go before it"))
+    return solved, failed, same
 
 
 def _says_nothing_new(task: Task, interaction: Interaction, seen: dict[tuple[str, ...], str]) -> str:

@@ -172,6 +172,22 @@ class ReadingTests(Suite):
         for opened in now_and_later(last, again):
             assert opened.standing("team", "i") == here
 
+    def test_what_was_done_is_told_by_numbers(self, store: GraphStore, again: Callable[[], GraphStore]) -> None:
+        washed, dried = Deeds({"wash *": 2, "dry *": 1}), Deeds({"dry *": 1}, (), {"towel": 3})
+        store.write(
+            [example_batch("a", deeds=washed), example_batch("b", deeds=dried), example_batch("c", deeds=Deeds())]
+        )
+        for opened in now_and_later(store, again):
+            done = opened.done("team", ["b", "nobody", "a", "c"])
+            assert {id: len(set(numbers.tolist())) for id, numbers in done.items()} == {"a": 3, "b": 2, "c": 0}
+            assert len(set(done["a"].tolist()) & set(done["b"].tolist())) == 1
+            assert opened.done("other", ["a"]) == {}
+        last = again()
+        last.write([Batch("team", "later", tasks=[example_task("c", deeds=washed)])])
+        for opened in now_and_later(last, again):
+            done = opened.done("team", ["a", "c"])
+            assert sorted(done["a"].tolist()) == sorted(done["c"].tolist())
+
     def test_failures_for_which_a_person_blamed_somebody_are_known(
         self, store: GraphStore, again: Callable[[], GraphStore]
     ) -> None:

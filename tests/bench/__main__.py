@@ -20,6 +20,7 @@ from . import (
     candidates,
     cost,
     crowding,
+    drift,
     embedding,
     growth,
     ideas,
@@ -27,6 +28,7 @@ from . import (
     install,
     lessons,
     opening,
+    outcomes,
     parts,
     recall,
     retrieval,
@@ -58,6 +60,8 @@ TOPICS: dict[str, Callable[[Bench], list[Table]]] = {
     "crowding": crowding.measure,
     "cost": cost.measure,
     "growth": growth.measure,
+    "outcomes": outcomes.measure,
+    "drift": drift.measure,
     "adapters": adapters.measure,
 }
 

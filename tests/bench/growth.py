@@ -67,9 +67,18 @@ def measure(bench: Bench) -> list[Table]:
         "precision: share of the delivered solved cases that are of the query's kind and no junk",
         "junk lessons: active ones about what only junk does",
         "gates: runs of a doubted source count less, what repeats a recall is no experience, a source is heard in turn "
-        "with others, lessons need several tasks and to be unlikely by chance, corrected for how many were compared",
+        "with others, outcomes that deeds speak against are doubted, lessons need several tasks and to be unlikely by "
+        "chance, corrected for how many were compared",
     )
-    head = ("memory", "precision", "recalls with junk", "active insights", "junk lessons", "recalls with a junk lesson")
+    head = (
+        "memory",
+        "precision",
+        "recalls with junk",
+        "and do not say so",
+        "active insights",
+        "junk lessons",
+        "recalls with a junk lesson",
+    )
     sorts = ("recalls that carry", *SORTS)
     return [
         Table(f"A memory among junk: {sizes}", head, rows, notes),
@@ -169,11 +178,12 @@ def _record_real(grown: Grown, trace: Trace, place: int) -> None:
 def _ask(grown: Grown, *, guarded: bool) -> tuple[list[Figure], list[Figure]]:
     source = Experience(seed=99)
     carried: Counter[str] = Counter()
-    right = delivered = with_junk = with_lesson = 0
+    right = delivered = with_junk = unsaid = with_lesson = 0
     bad = {i.id for i in grown.memory.insights("active") if LOUD in i.pattern}
     for kind, query in _queries(source):
-        recall = grown.memory.recall(query)
+        recall = grown.memory.recall(query, **({} if guarded else {"doubtful": 1.0}))
         junk = {grown.junk[id] for id in recall.shown if id in grown.junk}
+        unsaid += any(case.task.id in grown.junk and not case.doubt for case in (*recall.solved, *recall.failed))
         carried.update(junk)
         with_junk += bool(junk)
         with_lesson += any(lesson.insight.id in bad for lesson in recall.lessons)
@@ -182,7 +192,7 @@ def _ask(grown: Grown, *, guarded: bool) -> tuple[list[Figure], list[Figure]]:
             right += grown.kinds.get(case.task.id) == str(kind) and case.task.id not in grown.junk
     active = grown.memory.stats().active_insights
     figures: list[Figure] = [
-        right / max(1, delivered), with_junk / QUERIES, active, len(bad), with_lesson / QUERIES,
+        right / max(1, delivered), with_junk / QUERIES, unsaid / QUERIES, active, len(bad), with_lesson / QUERIES,
     ]  # fmt: skip
     return figures, [carried[sort] / QUERIES for sort in SORTS]
 
