@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 __all__ = ["difference", "fisher", "wilson"]
 
@@ -42,6 +43,7 @@ def difference(a: int, n_a: int, b: int, n_b: int) -> tuple[float, float, float]
     return p - q, max(-1.0, low), min(1.0, high)
 
 
+@lru_cache(maxsize=4096)  # most lessons that a run is held against have heard nothing new since the last one
 def fisher(a: int, b: int, c: int, d: int) -> float:
     """Give the one-sided p-value of Fisher's exact test that a/(a+b) exceeds c/(c+d) by chance.
 

@@ -58,7 +58,8 @@ class TeamCache:
 
     Attributes:
         query: networkx Graph of task ids; each edge has `score`.
-        insight: networkx DiGraph from task ids to insight ids; each edge has `evidence`.
+        insight: networkx DiGraph from task ids to insight ids; each edge has `said`, what
+            the task says in one number: an object for each would keep the garbage collector busy.
         insights: Insights by id.
     """
 
@@ -170,9 +171,9 @@ class TeamCache:
         """Take in what a task says about an insight, new or replaced."""
         ends = (evidence.task_id, evidence.insight_id)
         if self.insight.has_edge(*ends):
-            self._count(self.insight.edges[ends]["evidence"], -1)
+            self._count(_evidence(*ends, self.insight.edges[ends]["said"]), -1)
         self._count(evidence, 1)
-        self.insight.add_edge(*ends, evidence=evidence)
+        self.insight.add_edge(*ends, said=2 * evidence.followed + evidence.resolved)
 
     def _count(self, evidence: Evidence, sign: int) -> None:
         """Count evidence, or take it out of the counts again."""
@@ -300,12 +301,13 @@ class TeamCache:
     def evidence(self, task_id: str, insight_id: str) -> list[Evidence]:
         """Give the evidence of a task or about an insight, by (task id, insight id)."""
         if task_id:
-            edges = self.insight.out_edges(task_id, data=True) if task_id in self.insight else ()
+            about = self.insight.adj[task_id].items() if task_id in self.insight else ()
+            found = [_evidence(task_id, insight, edge["said"]) for insight, edge in about]
         elif insight_id:
-            edges = self.insight.in_edges(insight_id, data=True) if insight_id in self.insight else ()
+            by = self.insight.pred[insight_id].items() if insight_id in self.insight else ()
+            found = [_evidence(task, insight_id, edge["said"]) for task, edge in by]
         else:
-            edges = self.insight.edges(data=True)
-        found: list[Evidence] = [data["evidence"] for _, _, data in edges]
+            found = [_evidence(*edge) for edge in self.insight.edges(data="said")]
         if task_id and insight_id:
             found = [e for e in found if e.insight_id == insight_id]
         return sorted(found, key=lambda e: (e.task_id, e.insight_id))
@@ -341,6 +343,10 @@ class TeamCache:
 
 def _picked(values: NDArray[Number], rows: Rows | None) -> NDArray[Number]:
     return values if rows is None else values[rows]
+
+
+def _evidence(task_id: str, insight_id: str, said: int) -> Evidence:
+    return Evidence(task_id, insight_id, bool(said & 2), bool(said & 1))
 
 
 def _weight(trust: float) -> int:

@@ -37,13 +37,15 @@ _GET = {
     "record": "SELECT seq, sum, body FROM record WHERE kind = ? AND team = ? AND id = ?",
     TRACE: "SELECT seq, sum, body FROM trace WHERE kind = ? AND team = ? AND id = ?",
 }
-_PUT = {
+_ADD = {
     "record": "INSERT INTO record (kind, team, id, seq, sum, body) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (kind, team, id) "
-    "DO UPDATE SET seq = excluded.seq, sum = excluded.sum, body = excluded.body",
+    "ON CONFLICT (kind, team, id) DO NOTHING",
     TRACE: "INSERT INTO trace (kind, team, id, seq, sum, body) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (kind, team, id) "
-    "DO UPDATE SET seq = excluded.seq, sum = excluded.sum, body = excluded.body",
+    "ON CONFLICT (kind, team, id) DO NOTHING",
+}
+_REPLACE = {
+    "record": "UPDATE record SET seq = ?, sum = ?, body = ? WHERE kind = ? AND team = ? AND id = ?",
+    TRACE: "UPDATE trace SET seq = ?, sum = ?, body = ? WHERE kind = ? AND team = ? AND id = ?",
 }
 _DELETE = {
     "record": "DELETE FROM record WHERE kind = ? AND team = ? AND id = ?",
@@ -144,9 +146,11 @@ class Transaction:
     def put(self, kind: str, team: str, id: str, body: bytes) -> None:
         """Add or replace a record; a replaced one keeps its place in the order."""
         table = _table(kind)
-        self._take_off(table, kind, team, id)
         total = _sum(kind, team, id, self.seq, body)
-        self._db.execute(_PUT[table], (kind, team, id, self.seq, total, body))
+        added = self._db.execute(_ADD[table], (kind, team, id, self.seq, total, body)).rowcount
+        if not added:  # most records are new
+            self._take_off(table, kind, team, id)
+            self._db.execute(_REPLACE[table], (self.seq, total, body, kind, team, id))
         self._add(int.from_bytes(total, "big"))
         self._there.add((kind, team, id))
 

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -75,13 +76,16 @@ def _load(body: bytes) -> Any:
 def _changed(value: Any, *skip: str) -> dict[str, Any]:
     """Give the fields of a dataclass value that differ from their defaults."""
     out: dict[str, Any] = {}
-    for f in fields(value):
-        if f.name in skip:
-            continue
-        default = f.default_factory() if f.default_factory is not MISSING else f.default
-        if (current := getattr(value, f.name)) != default:
-            out[f.name] = current
+    for name, default in _defaults(type(value)):
+        if name not in skip and (current := getattr(value, name)) != default:
+            out[name] = current
     return out
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Give the fields of a dataclass with their defaults."""
+    return tuple((f.name, f.default if f.default_factory is MISSING else f.default_factory()) for f in fields(kind))
 
 
 def pack_task(task: Task) -> bytes:

@@ -71,8 +71,9 @@ class Lessons:
 class Distiller(Protocol):
     """Turns a contrast into lessons: the interface behind which `rules` and `llm` stand.
 
-    One with a true attribute `samples` is not given `others` and `rival` for every run where a memory holds
-    many runs like it, but ever more rarely, so that a large memory costs no more to learn in than a small one.
+    One with a true attribute `samples` is not given `others` for every run where a memory holds many runs like
+    it, but ever more rarely, so that a large memory costs no more to learn in than a small one; nor a `rival`,
+    which would have to be read whole each time.
     """
 
     name: str

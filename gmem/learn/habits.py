@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from operator import itemgetter
 
 import numpy as np
@@ -75,9 +75,7 @@ class Matrix:
 
     def __init__(self, panel: Sequence[Member], extra: Collection[str] = (), tasks: int = 3) -> None:
         found = [m.habits | own for m, own in zip(panel, _own_words(panel, tasks), strict=True)]
-        counts: Counter[str] = Counter()
-        for each in found:
-            counts.update(each)
+        counts = Counter(chain.from_iterable(found))
         where = _questions(panel, found)
         # A pattern of one task may name a thing of it; where there are not as many tasks, it has to do for all.
         least = min(tasks, len({m.run.question for m in panel}))
@@ -89,14 +87,15 @@ class Matrix:
         self.kinds = _numbered([(m.run.kind, m.run.source, *sorted(m.profile.speakers)) for m in panel])
         self.questions = np.array([m.run.question for m in panel], dtype=np.uint64)
         self.shown = np.zeros((len(panel), len(self.names)), dtype=np.float32)
-        for i, each in enumerate(found):
-            self.shown[i, [place[p] for p in place.keys() & each]] = 1
-            for p in extra:
-                self.shown[i, place[p]] = bool(follows(p, panel[i].profile))
+        columns = np.fromiter(map(place.get, chain.from_iterable(found), repeat(-1)), dtype=np.intp)
+        rows = np.repeat(np.arange(len(panel)), [len(each) for each in found])
+        self.shown[rows[columns >= 0], columns[columns >= 0]] = 1
+        for p in extra:
+            self.shown[:, place[p]] = [bool(follows(p, m.profile)) for m in panel]
         occasions = [occasion(p) for p in self.names]
         each_had = _had(set(occasions), panel)
-        columns = [each_had[o] for o in occasions]
-        self.judged = np.array(columns, dtype=np.float32).reshape(len(self.names), len(panel)).T
+        judged = np.array([each_had[o] for o in occasions], dtype=np.float32)
+        self.judged = judged.reshape(len(self.names), len(panel)).T
         self.shown *= self.judged
 
     def column(self, pattern: str) -> NDArray[np.float32]:
@@ -108,15 +107,14 @@ class Matrix:
 
 def _own_words(panel: Sequence[Member], tasks: int) -> list[set[str]]:
     """Give the words of the team's own that each run said, as patterns; which ones count, its outcome has no say in."""
-    runs: Counter[str] = Counter()
-    for m in panel:
-        runs.update(m.profile.words)
     least = max(tasks, SPREAD * len({m.run.question for m in panel}))
-    often = {w for w, count in runs.items() if least <= count <= 0.95 * len(panel) and w not in MOVES}
-    spread = _questions(panel, [often.intersection(m.profile.words) for m in panel])
-    best = sorted((w for w in spread if spread[w] >= least), key=lambda w: (-spread[w], w))[:OWN_WORDS]
+    spread = _questions(panel, [m.profile.words for m in panel])
+    wide = {w for w, questions in spread.items() if questions >= least and w not in MOVES}
+    said = [wide.intersection(m.profile.words) for m in panel]
+    runs = Counter(chain.from_iterable(said))
+    best = sorted((w for w in wide if runs[w] <= 0.95 * len(panel)), key=lambda w: (-spread[w], w))[:OWN_WORDS]
     chosen = {w: join("says", "", marker(w)) for w in best}
-    return [{chosen[w] for w in chosen.keys() & set(m.profile.words)} for m in panel]
+    return [{chosen[w] for w in chosen.keys() & those} for those in said]
 
 
 def _questions(panel: Sequence[Member], shown: Iterable[Collection[str]]) -> Counter[str]:
@@ -212,7 +210,8 @@ def _stays(matrix: Matrix, pattern: str, polarity: Polarity, tried: int, chance:
 def _tried(matrix: Matrix, eligible: NDArray[np.int64], chance: float) -> int:
     """Count the comparisons that could have come out: what divides the runs alike is one of them, and what
     could not be significant however the runs had ended is none (Tarone 1990)."""
-    distinct = {(matrix.shown[:, j] - 2 * matrix.judged[:, j]).tobytes(): int(j) for j in eligible}
+    both = np.ascontiguousarray((matrix.shown - 2 * matrix.judged).T)
+    distinct = {both[j].tobytes(): int(j) for j in eligible}
     columns = sorted(distinct.values())
     best = attainable(matrix.shown[:, columns], matrix.judged[:, columns], matrix.resolved, matrix.strata)
     return next((k for k in range(1, len(columns)) if int((best <= chance / k).sum()) <= k), max(1, len(columns)))

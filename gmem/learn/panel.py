@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from heapq import nsmallest
 from threading import Lock
 
@@ -80,6 +81,12 @@ def due(task_id: str, verified: int) -> bool:
     return place(task_id) % (1 << min(9, (verified // 8).bit_length() - 1)) == 0
 
 
+@lru_cache(maxsize=8_192)
+def _turn(task_id: str) -> int:
+    """Give a run its place among others; the same few thousand are drawn from again and again."""
+    return place(task_id)
+
+
 def drawn(task: Task) -> Drawn:
     """Note of a verified task what drawing needs."""
     question, kind = place(fold(task.query).casefold()), place(template(task.query))
@@ -103,7 +110,7 @@ def draw(runs: Iterable[Drawn], size: int = SIZE, *, in_turn: bool = True) -> li
     turns: dict[bool, list[tuple[bool, int, int, str, Drawn]]] = {True: [], False: []}
     for (question, resolved), each in by_question.items():
         alone = (question, not resolved) not in by_question
-        each.sort(key=lambda r: (place(r.task_id), r.task_id))
+        each.sort(key=lambda r: (_turn(r.task_id), r.task_id))
         if in_turn:
             heard: Counter[str] = Counter()
             order = []

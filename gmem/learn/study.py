@@ -57,6 +57,7 @@ class Scholar:
         self._store = store
         self.distiller = distiller
         self.gates: Gates = getattr(distiller, "gates", USUAL)
+        self._samples: bool = getattr(distiller, "samples", False)
         self._clock = clock
         self._profiles: OrderedDict[tuple[str, str], Profile] = OrderedDict()
         self._judges = Judges(store, self.gates.trust)
@@ -183,7 +184,7 @@ class Scholar:
         panel: list[Member] = []
         with self._store.reading(task.team):
             # Where there are many such runs already, each new one would teach what the ones before it taught.
-            if due(task.id, alike) or not getattr(self.distiller, "samples", False):
+            if due(task.id, alike) or not self._samples:
                 others, rival = self._neighbours(task, ids, candidates)
             known, mined = self._known(task, ids)
             if due(task.id, int(np.count_nonzero(candidates.outcomes))):
@@ -193,13 +194,15 @@ class Scholar:
     def _neighbours(
         self, task: Task, ids: Sequence[str], candidates: Candidates
     ) -> tuple[list[Neighbour], tuple[Task, Interaction] | None]:
-        """Give the runs to compare with, and of those of the other outcome the nearest one whole.
+        """Give the runs to compare with, and of those of the other outcome the nearest one whole, if it is asked for.
 
         The store is asked once for all of them; who was forgotten since the search is passed over.
         """
         shapes = {id: self._profiles.get((task.team, id)) for id in ids}
         resolved = {id: bool(candidates.outcomes[candidates.rows[id]] > 0) for id in ids}
-        opposite = next((id for id in ids if resolved[id] != (task.outcome == "resolved")), "")
+        opposite = ""
+        if not self._samples:
+            opposite = next((id for id in ids if resolved[id] != (task.outcome == "resolved")), "")
         cases = self._store.cases(task.team, [id for id in ids if shapes[id] is None or id == opposite])
         others: list[Neighbour] = []
         for id in ids:
