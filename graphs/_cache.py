@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import intern
 from typing import TypeVar, overload
 
@@ -307,7 +307,8 @@ class TeamCache:
             by = self.insight.pred[insight_id].items() if insight_id in self.insight else ()
             found = [_evidence(task, insight_id, edge["said"]) for task, edge in by]
         else:
-            found = [_evidence(*edge) for edge in self.insight.edges(data="said")]
+            edges: Iterable[tuple[str, str, int]] = self.insight.edges(data="said")
+            found = [_evidence(task, insight, said) for task, insight, said in edges]
         if task_id and insight_id:
             found = [e for e in found if e.insight_id == insight_id]
         return sorted(found, key=lambda e: (e.task_id, e.insight_id))

@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -53,6 +52,10 @@ __all__ = [
 ]
 
 _SCORE = struct.Struct("<d")
+_DEFAULTS = {
+    kind: [(f.name, f.default if f.default_factory is MISSING else f.default_factory()) for f in fields(kind)]
+    for kind in (Task, Insight, RecallEvent)
+}
 
 
 def edge_key(*ends: str) -> str:
@@ -76,16 +79,10 @@ def _load(body: bytes) -> Any:
 def _changed(value: Any, *skip: str) -> dict[str, Any]:
     """Give the fields of a dataclass value that differ from their defaults."""
     out: dict[str, Any] = {}
-    for name, default in _defaults(type(value)):
+    for name, default in _DEFAULTS[type(value)]:
         if name not in skip and (current := getattr(value, name)) != default:
             out[name] = current
     return out
-
-
-@cache
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    """Give the fields of a dataclass with their defaults."""
-    return tuple((f.name, f.default if f.default_factory is MISSING else f.default_factory()) for f in fields(kind))
 
 
 def pack_task(task: Task) -> bytes:

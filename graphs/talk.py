@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from gmem.graphs.postings import Listed, together
 from gmem.graphs.words import Rows, few
 
 __all__ = ["TalkIndex"]
@@ -60,6 +61,7 @@ class TalkIndex:
         if not self._runs:
             return result
         square = 0.0
+        lists: list[Listed] = []
         for term in sorted(terms):  # one order of summing, so that equal content gives equal floats
             runs = self._runs.get(term)
             weight = (1 + math.log(terms[term])) * math.log((1 + n) / (1 + (len(runs) if runs is not None else 0)))
@@ -68,9 +70,11 @@ class TalkIndex:
                 values = np.frombuffer(self._values[term], dtype=np.float32)
                 at = np.frombuffer(runs, dtype=np.uint32)
                 if among is None:
-                    result[at] += np.float32(weight) * values
+                    lists.append((at, values, np.float32(weight)))
                 else:
                     result += np.float32(weight) * few(among, at, values)
+        for rows, shares, worth in together(lists):
+            np.add.at(result, rows, worth * shares)
         if square > 0:
             np.clip(result / np.float32(math.sqrt(square)), 0.0, 1.0, out=result)
         return result

@@ -11,6 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gmem.graphs.postings import Listed, together
+
 __all__ = ["Rows", "WordIndex", "few"]
 
 Rows = NDArray[np.uint32]
@@ -116,6 +118,7 @@ class WordIndex:
         own = unheard = 0.0
         parts = []
         for part in ([t for t in terms if t in telling], [t for t in terms if t not in telling]):
+            lists: list[Listed] = []
             for term in sorted(part):  # one order of summing, so that equal content gives equal floats
                 rows = self._rows.get(term)
                 df = len(rows) if rows is not None else 0
@@ -128,11 +131,13 @@ class WordIndex:
                 at, had = np.frombuffer(rows, dtype=np.uint32), np.frombuffer(self._counts[term], dtype=np.uint16)
                 gain = np.float32(weight * (K1 + 1))
                 if among is None:
-                    count = had.astype(np.float32)
-                    result[at] += gain * count / (count + norm[at])
+                    lists.append((at, had, gain))
                 else:
                     count = few(among, at, had).astype(np.float32)
                     result += gain * count / (count + norm)
+            for at, often, worth in together(lists):
+                count = often.astype(np.float32)
+                np.add.at(result, at, worth * count / (count + norm[at]))
             parts.append(np.minimum(result / np.float32(own), np.float32(1)) if own > 0 else result.copy())
         return parts[1], parts[0], 1 - unheard / own
 

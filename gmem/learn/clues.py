@@ -90,7 +90,9 @@ class _Run:
         self.texts = [u.content[:LONGEST] for u in utterances]
         self.words = [_content(text) for text in self.texts]
         self.sets = [set(found) for found in self.words]
-        self.numbers = [set(_NUMBER.findall(text)) for text in self.texts]
+        self.figures = [_NUMBER.findall(text) for text in self.texts]
+        self.numbers = [set(found) for found in self.figures]
+        self.errors: dict[int, int] = {}
         self.machine = [_machine(u) for u in utterances]
         self.places = accused(task, utterances)
         self.query, self.asked = task.query.strip(), set(_content(task.query))
@@ -117,6 +119,12 @@ class _Run:
         found = self.child.get(self.said[place].seq)
         return found if found is not None else place + 1 if place + 1 < len(self.said) else None
 
+    def count_errors(self, place: int) -> int:
+        """Count the errors that an utterance speaks of; it is asked for by itself and as an answer."""
+        if place not in self.errors:
+            self.errors[place] = len(ERROR.findall(self.texts[place]))
+        return self.errors[place]
+
     def look(self, turn: int) -> dict[str, float]:
         """Give the clues of one utterance, but for those of what was told."""
         i = self.places[turn]
@@ -126,7 +134,9 @@ class _Run:
         answer = self.texts[reply] if reply is not None else ""
         by_machine = reply is not None and self.machine[reply]
         leads = _leads(u)
-        own = self.asked & set(_content(text.replace(self.query, " "))) if self.query else set()
+        quoted = bool(self.query) and self.query in text
+        rest = set(_content(text.replace(self.query, " "))) if quoted else self.sets[i]
+        own = self.asked & rest if self.query else set()
         share = len(own) / max(1, len(self.asked))
         exit_code = _EXIT.match(answer) if by_machine else None
         after = before >= 0 and self.machine[before]
@@ -137,13 +147,13 @@ class _Run:
             "early": 1 / (1 + turn),
             "first_deliveries": float(self.led and not leads and self.delivered[turn] < 3),
             "leads": float(leads),
-            "numbers": math.log1p(len(_NUMBER.findall(text))),
+            "numbers": math.log1p(len(self.figures[i])),
             "length": math.log1p(len(text)),
             "list": math.log1p(len(_ITEM.findall(text))),
             "links": math.log1p(len(_LINK.findall(text))),
             "address": float("http" in text),
             "guess": min(3, len(GUESS.findall(text))) / 3,
-            "errors": float(min(3, len(ERROR.findall(text)))),
+            "errors": float(min(3, self.count_errors(i))),
             "short": float(len(text) < 30),
             "first_code": float(turn == self.first_code),
             "after_machine": float(after),
@@ -151,7 +161,7 @@ class _Run:
             "little_came": float(bool(exit_code) and exit_code is not None and exit_code[1] == "0"
                                  and len(answer) < 110),
             "much_came": float(exit_code is not None and len(answer) > 1500),
-            "error_answered": float(bool(ERROR.search(answer))),
+            "error_answered": float(reply is not None and self.count_errors(reply) > 0),
             "final_numbers": sum(self.stated[n] == i for n in self.final) / max(1, len(self.final)),
             "new_from_machine": float(after and any(self.stated[n] == before for n in self.numbers[i])),
             "assists": float(bool(_HELPS.search(u.agent))),

@@ -50,7 +50,8 @@ def deeds(task: Task, interaction: Interaction) -> Deeds:
             talks += 1
             text = u.content[:READ]
             done[f"{fold(u.role or task.agents.get(u.agent, '') or u.agent)[:_TOOL]}: speak"] += 1
-            done.update(f"call {name}" for code in _FENCED.findall(text) for name in _CALLED.findall(code))
+            if "```" in text:
+                done.update(f"call {name}" for code in _FENCED.findall(text) for name in _CALLED.findall(code))
             said.update(words(text))
     asked = set(words(task.query[:READ]))
     terms = _most({w: n for w, n in said.items() if not common(w)}, MOST_TERMS) if talks > acts else {}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from sys import intern
 
 from gmem.learn.moves import moves_in
@@ -172,9 +173,11 @@ def _own_words(said: Sequence[str], task: Task, utterances: Sequence[Utterance])
             matter.update(words(u.content))
     found: dict[str, None] = {}
     for text in said:
-        for word in words(text):
-            if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD and word.isalpha() and word not in matter:
-                found[intern(word)] = None
+        found.update(
+            (word, None)
+            for word in dict.fromkeys(words(text))
+            if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD and word not in matter and word.isalpha()
+        )
         if len(found) >= MOST_WORDS:
             break
-    return tuple(sorted(list(found)[:MOST_WORDS]))
+    return tuple(sorted(map(intern, islice(found, MOST_WORDS))))
