@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 
 import gmem
-from gmem.graphs import work
+from gmem.graphs import postings, work
 from gmem.graphs.learned import heard, mixed
 from gmem.graphs.ridge import fit, inverted, product
 from gmem.graphs.talk import TalkIndex
+from gmem.graphs.words import WordIndex
 from gmem.graphs.work import SAMPLE, Asked, WorkIndex
 from gmem.learn.deeds import MOST_KINDS, MOST_TERMS, deeds
 from gmem.model import Deeds, Interaction, Kind, Outcome, Task, Utterance
@@ -272,6 +273,25 @@ def test_runs_are_found_by_what_was_said() -> None:
     found.put(2, {"awning": 1})
     assert found.scores({"dojo": 1}).tolist() == [0, 0, 0]
     assert not TalkIndex().scores({"dojo": 1}).size
+
+
+def test_short_and_long_lists_of_postings_add_up_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(3)
+    spoken, asked = TalkIndex(), WordIndex()
+    for row in range(80):
+        text = {f"w{rng.randrange(50)}": rng.randint(1, 5) for _ in range(12)}
+        spoken.put(row, text)
+        asked.add(text)
+    query = {f"w{number}": 1 + number % 3 for number in range(0, 60, 2)}
+    telling = {"w2", "w8", "w20", "w58"}
+    found = []
+    for most in (1, 40, 10_000):
+        monkeypatch.setattr(postings, "MOST", most)
+        whole, part, known = asked.both_scores(query, telling)
+        found.append((spoken.scores(query).tobytes(), whole.tobytes(), part.tobytes(), known))
+    assert found[0] == found[1] == found[2]
+    whole, part, known = asked.both_scores(query, telling)
+    assert 0 < known < 1 and whole.max() > 0 and part.max() > 0 and spoken.scores(query).max() > 0
 
 
 # --- the product --------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gmem.graphs import EmbeddedStore, GraphStore
+from gmem.graphs import Batch, EmbeddedStore, GraphStore
+from gmem.model import Task
 from gmem.testing import GraphStoreConformance
 
 
@@ -21,3 +22,15 @@ class TestEmbedded(GraphStoreConformance):
     def reopen(self, store: GraphStore) -> GraphStore:
         store.close()
         return EmbeddedStore(store.location, create=False)
+
+
+def test_what_others_write_is_seen_as_soon_as_a_reading_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "memory.gmem"
+    with contextlib.closing(EmbeddedStore(path)) as one, contextlib.closing(EmbeddedStore(path)) as other:
+        with one.reading("team"):
+            with one.reading("team"):
+                other.write([Batch("team", "first", tasks=[Task("a", "team", "Heat it")])])
+            assert one.task_ids("team") in ([], ["a"])  # as at the beginning, or as it is now
+        assert one.task_ids("team") == ["a"]
+        with one.reading("team"):
+            assert one.task_ids("team") == ["a"]
