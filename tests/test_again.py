@@ -15,8 +15,9 @@ from gmem.graphs.base import Candidates
 from gmem.model import Task
 from gmem.recall import RecallSettings
 from gmem.recall.again import FIRST, NEAR, SHARE, again
+from gmem.recall.found import Hit
 from gmem.recall.rank import relevance, top
-from gmem.recall.traverse import Hit, hits
+from gmem.recall.seek import hits
 from gmem.text import terms, words
 
 ASKED = "mend the leaking roof"

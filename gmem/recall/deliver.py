@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from gmem.ids import digest
 from gmem.model import Task, Utterance, answers
+from gmem.recall.found import Found, FoundCase, FoundLesson
 from gmem.recall.items import Case, Lesson, Row
 from gmem.recall.lines import FENCE, case_line, lesson_line, step_lines
 from gmem.recall.result import Explanation, Recall
 from gmem.recall.settings import RecallSettings
-from gmem.recall.traverse import Found, FoundCase, FoundLesson
 from gmem.text import tokens, words
 
 __all__ = ["deliver", "project"]

@@ -21,10 +21,10 @@ from gmem.demo import schedule
 from gmem.demo.games import BUDGET, GMEM, Game, alone
 from gmem.demo.team.prompts import ROLES
 from gmem.demo.world import World
-from gmem.recall import RecallSettings, traverse
+from gmem.recall import RecallSettings, descend, traverse
 from gmem.recall.deliver import deliver
+from gmem.recall.found import FoundCase
 from gmem.recall.spread import alike, handled, proof
-from gmem.recall.traverse import FoundCase
 from gmem.text import fold
 
 from .chance import interval
@@ -116,12 +116,12 @@ FORMS = {GMEM: tell(), **{name: tell(choose) for name, choose in CHOICES.items()
 @contextmanager
 def _nothing_held_back() -> Iterator[None]:
     """Recall as if equal texts were like any others."""
-    real = traverse._differing
-    traverse._differing = lambda store, team, reached, chosen, seen, same: chosen
+    real = descend._differing
+    descend._differing = lambda store, team, reached, chosen, seen, same: chosen
     try:
         yield
     finally:
-        traverse._differing = real
+        descend._differing = real
 
 
 def measure(bench: Bench) -> list[Table]:

@@ -166,9 +166,9 @@ def _steps(recall: Recall, rng: random.Random) -> list[str]:
 @contextmanager
 def _ranked(by: Ranks) -> Iterator[None]:
     """Recall by another ranking."""
-    traverse: Any = importlib.import_module("gmem.recall.traverse")
-    traverse.relevance = by
+    seek: Any = importlib.import_module("gmem.recall.seek")
+    seek.relevance = by
     try:
         yield
     finally:
-        traverse.relevance = relevance
+        seek.relevance = relevance

@@ -26,8 +26,8 @@ from gmem.embed import Embedder, resolve
 from gmem.errors import GmemError
 from gmem.graphs import Batch, Candidates
 from gmem.importers import import_files
-from gmem.recall import RecallSettings, again, rank, traverse
-from gmem.recall.traverse import hits
+from gmem.recall import RecallSettings, again, rank, seek
+from gmem.recall.seek import hits
 from gmem.text import terms, words
 
 from .bm25 import BM25
@@ -228,8 +228,8 @@ def without(part: str) -> Iterator[None]:
         return rank.relevance(replace(found, **changes[part]), min_trust)
 
     if part == "second look":
-        with patch.object(traverse, "again", lambda store, team, found, scores, *_: scores):
+        with patch.object(seek, "again", lambda store, team, found, scores, *_: scores):
             yield
     else:
-        with patch.object(traverse, "relevance", relevance), patch.object(again, "relevance", relevance):
+        with patch.object(seek, "relevance", relevance), patch.object(again, "relevance", relevance):
             yield
