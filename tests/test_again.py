@@ -14,7 +14,7 @@ from gmem.graphs import Batch
 from gmem.graphs.base import Candidates
 from gmem.model import Task
 from gmem.recall import RecallSettings
-from gmem.recall.again import FIRST, NEAR, SHARE, again
+from gmem.recall.again import FIRST, NEAR, SHARE, WORTH, again
 from gmem.recall.found import Hit
 from gmem.recall.rank import relevance, top
 from gmem.recall.seek import hits
@@ -79,6 +79,14 @@ def test_the_query_counts_alone_where_nothing_is_near(words: gmem.Memory) -> Non
     nothing = relevance(found)
     assert not nothing.any()
     assert again(words.store, "blue", found, nothing, nothing > 0, RecallSettings()) is nothing
+
+
+def test_nothing_is_asked_with_what_is_hardly_like_the_query(words: gmem.Memory) -> None:
+    stored(words.store, list(TEXTS.items()))
+    found = compared(words, "a ladder among many other things that nobody here has ever met")
+    scores = relevance(found)
+    assert 0 < scores.max() < WORTH
+    assert again(words.store, "blue", found, scores, scores > 0, RecallSettings()) is scores
 
 
 def test_the_order_of_writing_and_other_teams_make_no_difference(memory: gmem.Memory, tmp_path: Path) -> None:

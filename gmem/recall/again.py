@@ -22,6 +22,8 @@ FIRST = 3
 """Tasks that are asked with, the most relevant ones."""
 NEAR = 32
 """Tasks of each outcome that they speak for, at most: the most relevant ones, so that it costs little in any memory."""
+WORTH = 0.4
+"""Relevance of the first of them below which they are not asked with: it would count too little for what it costs."""
 SHARE = 0.5
 """What they count beside the query if the first of them matches it perfectly; by the square of its relevance less."""
 
@@ -48,7 +50,7 @@ def again(
         float32 array (n,), each in [0, 1], in the order of the candidates.
     """
     first = dict(top(candidates.ids, scores, FIRST, eligible))
-    if not first:
+    if not first or max(first.values()) < WORTH:
         return scores
     near = top(candidates.ids, scores, max(NEAR, 2 * settings.seeds), eligible & (candidates.outcomes >= 0))
     near += top(candidates.ids, scores, max(NEAR, 2 * settings.failures), eligible & (candidates.outcomes < 0))
