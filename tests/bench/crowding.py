@@ -7,14 +7,11 @@ one choice of cases or another; nothing but the choice differs.  Half an hour on
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import gmem
 from gmem.demo import schedule
@@ -28,7 +25,7 @@ from gmem.recall.spread import alike, handled, proof
 from gmem.text import fold
 
 from .chance import interval
-from .games import Season, Tick, Tried, curve, staged
+from .games import Season, Tick, Tried, curve, staged, ticking
 from .report import Bench, Figure, Table
 
 __all__ = ["CHOICES", "FORMS", "measure", "play", "table", "tell"]
@@ -128,16 +125,14 @@ def measure(bench: Bench) -> list[Table]:
     """Play, and give the table."""
     seeds = SEEDS[:2] if bench.quick else SEEDS
     games = len(seeds) * len(TYPES) * (2 * ROUNDS + TRIES * len(FORMS))
-    bars = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*bars, console=Console(file=sys.stderr), transient=True) as progress:
-        bar = progress.add_task("starting the world", total=games)
+    with ticking(games) as tick:
         found: list[Tried] = []
         for seed in seeds:
             plan = Season(seed, TYPES, experts=ROUNDS, novices=0, tries=ROUNDS)
             with ExitStack() as stack:
                 world = stack.enter_context(World())
                 memory = stack.enter_context(gmem.Memory(bench.fresh(), team="bench"))
-                found += play(world, memory, plan, lambda what: progress.update(bar, advance=1, description=what))
+                found += play(world, memory, plan, tick)
     return [table(found)]
 
 

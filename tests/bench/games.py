@@ -7,11 +7,15 @@ behind their system messages differs.  Games are played anew each time, nothing 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import gmem
 from gmem.demo import schedule
@@ -25,6 +29,7 @@ from .bm25 import BM25
 
 __all__ = [
     "BM25_CASE", "CONDITIONS", "RANDOM", "STATIC_CASE", "Season", "Tick", "Tried", "curve", "fill", "season", "staged",
+    "ticking",
 ]  # fmt: skip
 
 RANDOM, BM25_CASE, STATIC_CASE = "three random cases", "nearest case, BM25", "nearest case, static embedding"
@@ -35,6 +40,15 @@ ALONE_MOVES = 40
 
 Split = Literal["dev", "test"]
 Tick = Callable[[str], None]
+
+
+@contextmanager
+def ticking(games: int) -> Iterator[Tick]:
+    """Show how many of so many games have been played; what it yields is to be called with the name of each."""
+    bars = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*bars, console=Console(file=sys.stderr), transient=True) as progress:
+        bar = progress.add_task("starting the world", total=games)
+        yield lambda what: progress.update(bar, advance=1, description=what)
 
 
 @dataclass(frozen=True, slots=True)

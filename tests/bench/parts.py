@@ -7,13 +7,9 @@ the smallest change that makes gmem do the same.  It takes half an hour on two q
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import gmem
 from gmem.demo import schedule
@@ -23,7 +19,7 @@ from gmem.demo.world import World
 
 from . import crowding
 from .chance import spell
-from .games import Season, Tick, Tried, fill, staged
+from .games import Season, Tick, Tried, fill, staged, ticking
 from .report import Bench, Table
 from .retrieval import without
 from .teams import QUICK, SEEDS
@@ -88,15 +84,13 @@ def measure(bench: Bench) -> list[Table]:
     """Play, and give the table."""
     plans = [QUICK] if bench.quick else [Season(seed) for seed in SEEDS]
     games = sum(len(p.types) * (p.experts + p.novices + len(VARIANTS) * p.tries) for p in plans)
-    bars = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*bars, console=Console(file=sys.stderr), transient=True) as progress:
-        bar = progress.add_task("starting the world", total=games)
+    with ticking(games) as tick:
         found: list[Tried] = []
         for plan in plans:
             with ExitStack() as stack:
                 world = stack.enter_context(World())
                 memory = stack.enter_context(gmem.Memory(bench.fresh(), team="bench"))
-                found += play(world, memory, plan, lambda what: progress.update(bar, advance=1, description=what))
+                found += play(world, memory, plan, tick)
     return [table(found)]
 
 

@@ -7,13 +7,9 @@ It takes a quarter of an hour on two quiet cores, with `--quick` (three types, o
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import gmem
 from gmem.demo import schedule
@@ -21,7 +17,7 @@ from gmem.demo.games import GMEM, NONE
 from gmem.demo.world import World
 
 from .chance import spell
-from .games import CONDITIONS, Season, Tried, curve, season
+from .games import CONDITIONS, Season, Tried, curve, season, ticking
 from .report import Bench, Figure, Table
 
 __all__ = ["measure", "play", "tables"]
@@ -47,10 +43,8 @@ def measure(bench: Bench) -> list[Table]:
     """Play, and give the tables."""
     plans = [QUICK] if bench.quick else [Season(seed) for seed in SEEDS]
     games = sum(len(p.types) * (2 * p.experts + p.novices + (len(CONDITIONS) + 1) * p.tries) for p in plans)
-    bars = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*bars, console=Console(file=sys.stderr), transient=True) as progress:
-        bar = progress.add_task("starting the world", total=games)
-        found, learned = play(plans, bench.fresh, lambda what: progress.update(bar, advance=1, description=what))
+    with ticking(games) as tick:
+        found, learned = play(plans, bench.fresh, tick)
     return tables(found, learned, plans[0])
 
 
