@@ -17,10 +17,12 @@ WASHED, UNWASHED = (0, 1, 2), (0, 2, 3)
 Run = tuple[tuple[int, ...], int]
 
 
-def judged(*runs: Run, scores: list[float] | None = None) -> dict[int, Doubt]:
+def judged(
+    *runs: Run, scores: list[float] | None = None, sources: list[str] | None = None
+) -> dict[int, Doubt]:  # fmt: skip
     """Hold runs, (what was done, how it ended), against each other."""
     done = [np.array(deeds, dtype=np.uint32) for deeds, _ in runs]
-    return doubts(done, [end for _, end in runs], scores or [0.5] * len(runs))
+    return doubts(done, [end for _, end in runs], scores or [0.5] * len(runs), sources or ["run"] * len(runs))
 
 
 def test_who_did_what_the_failed_did_and_is_called_solved_is_doubted() -> None:
@@ -39,6 +41,49 @@ def test_no_order_of_the_runs_changes_who_is_doubted() -> None:
     order = random.Random(3).sample(range(len(runs)), len(runs))
     after = judged(*(runs[at] for at in order))
     assert {order[at]: doubt for at, doubt in after.items()} == before and len(before) == 2
+
+
+def test_it_makes_no_difference_which_numbers_a_store_has_for_deeds() -> None:
+    draw = random.Random(1)
+    for _ in range(150):
+        kinds = [tuple(sorted(draw.sample(range(60), draw.randint(3, 24)))) for _ in range(24)]
+        runs: list[Run] = [(draw.choice(kinds), draw.choice((1, -1))) for _ in range(64)]
+        scores = sorted((draw.randint(10, 100) / 100 for _ in runs), reverse=True)
+        other = draw.sample(range(60), 60)
+        renamed: list[Run] = [(tuple(other[deed] for deed in deeds), end) for deeds, end in runs]
+        assert judged(*renamed, scores=scores) == judged(*runs, scores=scores)
+
+
+def test_one_source_casts_no_doubt_on_what_all_others_say() -> None:
+    told: list[Run] = [(WASHED, 1)] * 9 + [(UNWASHED, -1)] * 9
+    liar: list[Run] = [(WASHED, -1)] * 40
+    scores = [0.5] * len(told) + [0.6] * len(liar)
+    assert set(range(9)) <= judged(*told, *liar, scores=scores).keys(), "as a source among others it may be right"
+    sources = ["ours"] * 6 + ["theirs"] * 12 + ["liar"] * len(liar)
+    found = judged(*told, *liar, scores=scores, sources=sources)
+    assert found.keys() == set(range(len(told), len(told) + len(liar)))
+    assert {doubt.alike for doubt in found.values()} == {16}
+    few: list[Run] = [*told[:2], *[((7, 8), 1)] * 20, *liar]
+    assert {0, 1} <= judged(*few, sources=["ours"] * 22 + ["liar"] * len(liar)).keys(), "one other run is too few"
+
+
+def test_what_is_usual_nearby_and_how_near_it_is_decide_with_what_was_done() -> None:
+    mixed: list[Run] = [(WASHED, 1)] * 6 + [(WASHED, -1)] * 8
+    assert judged(*mixed) == {}
+    beside = judged(*mixed, *[((7, 8), -1)] * 40)
+    assert set(beside) == set(range(6, 14)), "six of fourteen are many where hardly any other run was solved"
+    assert all(doubt.otherwise < 0.5 for doubt in beside.values())
+    assert judged(*[(end, -sign) for end, sign in mixed], *[((7, 8), 1)] * 40) == {}, "of a success more is asked"
+    even: list[Run] = [(WASHED, 1)] * 9 + [(WASHED, -1)] * 9
+    assert judged(*even) == {}
+    assert set(judged(*even, *[((7, 8), -1)] * 9, scores=[0.9] * 9 + [0.1] * 9 + [0.9] * 9)) == set(range(9, 18))
+
+
+def test_what_all_do_tells_nothing_of_who_did_alike() -> None:
+    common = tuple(range(20))
+    failed: list[Run] = [((*common, 20 + at), -1) for at in range(30)]
+    solved: list[Run] = [((*common, 60), 1)] * 3 + [((*common, 70 + at), 1) for at in range(20)]
+    assert judged(*failed, *solved) == {}
 
 
 def test_nobody_is_doubted_where_deeds_tell_nothing_or_few_are_alike() -> None:
@@ -77,7 +122,7 @@ def test_a_doubted_run_is_told_where_no_other_is_as_near(words: gmem.Memory) -> 
     (row,) = (row for row in recall.explain().rows if row.id == wrong.id)
     assert row.verdict == "shown" and "its outcome is in doubt" in row.why
     assert (
-        f"[{wrong.id}] Cook a swede in the pot (resolved, but most runs that did alike ended otherwise" in recall.text
+        f"[{wrong.id}] Cook a swede in the pot (resolved, but many runs that did alike ended otherwise" in recall.text
     )
     assert recall.solved[0].doubt in row.why and recall.to_dict()["cases"][0]["doubt"] == recall.solved[0].doubt
     assert not any(case.doubt for case in recall.solved[1:]) and recall.text.count("ended otherwise") == 1

@@ -65,7 +65,7 @@ def case_line(task: Task, doubtful: bool = False) -> str:
     """Write the head of a case: what was asked, what came of it and whether that is in doubt, who is to blame."""
     facts: list[str] = [task.outcome if task.outcome != "unknown" else "outcome unknown"]
     if doubtful:
-        facts.append("but most runs that did alike ended otherwise")
+        facts.append("but many runs that did alike ended otherwise")
     if task.score is not None:
         facts.append(f"score {task.score:g}")
     line = ", ".join(facts)
