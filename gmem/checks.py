@@ -15,6 +15,7 @@ __all__ = [
     "MAX_NAME",
     "MAX_QUERY",
     "blame",
+    "choice",
     "id",
     "mapping",
     "name",
@@ -118,6 +119,13 @@ def share(value: object, what: str) -> float:
     if not 0.0 <= result <= 1.0:
         raise InvalidInput(f"{what} must lie between 0 and 1, not {_shown(value)}")
     return result
+
+
+def choice(value: object, what: str, among: Sequence[str]) -> str:
+    """Check a text that must be one of a few."""
+    if not isinstance(value, str) or value not in among:
+        raise InvalidInput(f"{what} must be {', '.join(among[:-1])} or {among[-1]}, not {_shown(value)}")
+    return value
 
 
 def mapping(value: Mapping[str, str] | None, what: str) -> dict[str, str]:

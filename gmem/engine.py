@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,8 @@ class Engine:
     ) -> Flow[dict[str, Recall]]:  # fmt: skip
         """Find what helps with a query, for several roles; the graphs are walked once for all of them."""
         checks.text(query, "the query", checks.MAX_QUERY)
+        if isinstance(roles, str):
+            raise InvalidInput(f"roles must be a list of names, such as [{roles!r}]; `recall` takes a single one")
         roles = dict.fromkeys(roles)
         for role in roles:
             if role != "":
@@ -259,8 +261,8 @@ class Engine:
         reason: str = "", blame: tuple[str, int, str] | None = None,
     ) -> Flow[Task]:  # fmt: skip
         """Add a later judgement to a task, and learn from it anew."""
-        if outcome not in (None, "resolved", "failed", "unknown"):
-            raise InvalidInput(f"outcome must be resolved, failed or unknown, not {outcome!r}")
+        if outcome is not None:
+            checks.choice(outcome, "outcome", get_args(Outcome))
         figure = None if score is None else checks.number(score, "score")
         checks.text(text, "feedback", empty=True)
         checks.text(reason, "reason", empty=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from gmem import checks
 from gmem.embed import Embedder, resolve
@@ -81,6 +81,8 @@ class Memory:
         checks.name(team, "team")
         if isinstance(distiller, str) and distiller not in ("auto", "rules"):
             raise InvalidInput(f"distiller must be 'auto', 'rules' or a Distiller, not {distiller!r}")
+        if not isinstance(settings, (RecallSettings, type(None))):
+            raise InvalidInput(f"settings must be a RecallSettings, like RecallSettings(budget=800), not {settings!r}")
         self._model = None if model is None else model if isinstance(model, ChatModel) else ChatModel(model)
         if distiller == "auto" and self._model is not None:
             distiller = ModelDistiller(self._model)
@@ -252,7 +254,15 @@ class Memory:
     # --- looking --------------------------------------------------------------------------------
 
     def tasks(self, *, outcome: Outcome | None = None, limit: int | None = None) -> list[Task]:
-        """Give the tasks, newest first; `limit` of them at most."""
+        """Give the tasks, newest first; `limit` of them at most.
+
+        Raises:
+            InvalidInput: There is no such outcome, or the limit is below 0.
+        """
+        if outcome is not None:
+            checks.choice(outcome, "outcome", get_args(Outcome))
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise InvalidInput(f"limit must be a whole number, 0 or more, or None for all, not {limit!r}")
         ids = self.store.task_ids(self.team, outcome=outcome)[::-1]
         return self.store.tasks(self.team, ids[:limit])
 
@@ -265,7 +275,13 @@ class Memory:
         return self.store.interaction(self.team, task_id)
 
     def insights(self, *states: InsightState) -> list[Insight]:
-        """Give the insights in any of some states (all of them by default), best supported first."""
+        """Give the insights in any of some states (all of them by default), best supported first.
+
+        Raises:
+            InvalidInput: There is no such state.
+        """
+        for state in states:
+            checks.choice(state, "state", get_args(InsightState))
         found = self.store.insights(self.team, states=states)
         standing = {i.id: self.store.standing(self.team, i.id) for i in found}
         return sorted(found, key=lambda i: (standing[i.id].contradicts - standing[i.id].supports, i.id))

@@ -252,6 +252,14 @@ def test_stats(cli: Gmem, place: Path) -> None:
     assert "red (nothing stored)" in cli("stats", "--team", "red").stdout
 
 
+@pytest.mark.parametrize("args", (["tasks"], ["insights"], ["recall", "leek"], ["explain", "leek"]), ids=" ".join)
+def test_a_team_that_has_nothing_stored_is_told_which_teams_have(cli: Gmem, args: list[str]) -> None:
+    red = cli(*args, "--team", "red")
+    assert "team 'red' has nothing stored in" in red.stderr and red.stderr.endswith("the teams in it: blue\n")
+    assert red.stdout.startswith("No")
+    assert cli(*args).stderr == ""
+
+
 def test_an_empty_memory_says_so(tmp_path: Path) -> None:
     path = str(tmp_path / "empty.gmem")
     gmem.Memory(path, embedder="none").close()
@@ -261,6 +269,7 @@ def test_an_empty_memory_says_so(tmp_path: Path) -> None:
     assert run(main, ["export", "--memory", path]).stdout == ""
     assert run(main, ["recall", "x", "--memory", path]).stdout == "Nothing in memory is like this query.\n"
     assert "no team yet" in run(main, ["stats", "--all-teams", "--memory", path]).stderr
+    assert run(main, ["tasks", "--memory", path]).stderr == ""
     assert json.loads(run(main, ["stats", "--json", "--memory", path]).stdout)["tasks"] == 0
     assert "the teams in it: none" in run(main, ["show", "x", "--memory", path]).stderr
     assert run(main, ["doctor", "--memory", path]).exit_code == 0

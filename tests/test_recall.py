@@ -15,6 +15,7 @@ import gmem
 from gmem.errors import InvalidInput
 from gmem.graphs.base import Candidates, Tally, Work
 from gmem.recall.rank import insight_weight, lift, relevance, top
+from gmem.recall.traverse import _told
 from gmem.text import tokens
 
 
@@ -110,6 +111,34 @@ def test_several_roles_at_once_get_what_each_gets_alone(memory: gmem.Memory, do:
     assert do(memory, "recall_each", query, []) == {}
     with pytest.raises(InvalidInput, match="role"):
         do(memory, "recall_each", query, ["cook", 3])
+    with pytest.raises(InvalidInput, match=r"such as \['cook'\]"):
+        do(memory, "recall_each", query, "cook")
+
+
+def test_what_a_query_is_expected_to_take_is_told_only_where_it_counts() -> None:
+    def told(**facts: Any) -> str:
+        return _told(Work(np.zeros(1, dtype=np.float32), **facts))
+
+    assert "None of the words" in told(share=0.4, expected=("heat *",)) and "heat" not in told(share=0.4)
+    assert told(share=0.001, telling=("hot",), expected=("heat *",)).endswith("counts for next to nothing.")
+    assert told(share=0.1, telling=("hot",)).endswith(
+        "though no single deed stands out. That counts for 10% of the relevance."
+    )
+    assert "'hot', 'put' tell what has to be done: heat *. That" in told(
+        share=0.1, telling=("hot", "put"), expected=("heat *",)
+    )
+
+
+def test_settings_outcomes_and_states_that_there_are_not_are_refused(memory: gmem.Memory) -> None:
+    with pytest.raises(InvalidInput, match="settings must be"):
+        gmem.Memory(memory.store, settings={"budget": 3})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="outcome must be resolved, failed or unknown, not 'won'"):
+        memory.tasks(outcome="won")  # type: ignore[arg-type]
+    for limit in (-1, 2.0, True):
+        with pytest.raises(InvalidInput, match="limit must be"):
+            memory.tasks(limit=limit)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=r"state must be .* or retired, not 'won'"):
+        memory.insights("active", "won")  # type: ignore[arg-type]
 
 
 def test_a_role_is_told_what_was_done_in_the_end_because_of_it(words: gmem.Memory) -> None:

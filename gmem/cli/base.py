@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gmem.memory import Memory
 
 __all__ = [
-    "Group", "as_json", "bar", "clean", "common", "console", "emit", "find", "location", "memory", "say", "show",
-    "store", "team",
+    "Group", "as_json", "bar", "clean", "common", "console", "emit", "find", "location", "memory", "say",
+    "say_if_strange", "show", "store", "team",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -152,8 +152,7 @@ def find(opened: GraphStore, id: str, kind: str = "task or insight") -> str:
         raise UnknownId(
             f"team {team()!r} has no {kind} {id!r}; `gmem tasks` and `gmem insights` list what there is"
             if known
-            else f"team {team()!r} has nothing stored in {location()}; the teams in it: "
-            + (", ".join(opened.teams()) or "none")
+            else _strange(opened.teams())
         )
     if len(found) > 1:
         raise InvalidInput(
@@ -161,6 +160,17 @@ def find(opened: GraphStore, id: str, kind: str = "task or insight") -> str:
             "write more of it"
         )
     return found[0]
+
+
+def _strange(teams: list[str]) -> str:
+    return f"team {team()!r} has nothing stored in {location()}; the teams in it: {', '.join(teams) or 'none'}"
+
+
+def say_if_strange(opened: GraphStore) -> None:
+    """Warn, beside what a command prints, if the team has nothing stored and others have: its name may be wrong."""
+    teams = opened.teams()
+    if teams and team() not in teams:
+        click.echo(f"gmem: {clean(_strange(teams))}", err=True)
 
 
 # --- output ---------------------------------------------------------------------------------------

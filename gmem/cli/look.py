@@ -34,6 +34,7 @@ def recall(query: str, role: str, budget: int | None) -> None:
     """
     with base.memory() as memory:
         found = memory.recall(query, role, **_within(budget))
+        base.say_if_strange(memory.store)
     if base.as_json():
         base.emit(found.to_dict())
     elif found:
@@ -64,6 +65,7 @@ def explain(query: str, role: str, budget: int | None) -> None:
         return
     with base.memory() as memory:
         found = memory.recall(query, role, **_within(budget)).explain()
+        base.say_if_strange(memory.store)
     if base.as_json():
         base.emit(found.to_dict())
     elif found.rows:
@@ -89,6 +91,7 @@ def tasks(outcome: Any, source: str, limit: int) -> None:
         found = store.tasks(base.team(), ids if source else ids[: limit or None])
         found = [t for t in found if not source or t.source == source]
         total, found = len(found) if source else len(ids), found[: limit or None]
+        base.say_if_strange(store)
     if base.as_json():
         base.emit([{**asdict(t), "agents": dict(t.agents), "metadata": dict(t.metadata)} for t in found])
         return
@@ -118,6 +121,7 @@ def insights(state: Any) -> None:
             (i, store.standing(base.team(), i.id))
             for i in store.insights(base.team(), states=(state,) if state else ())
         ]
+        base.say_if_strange(store)
     found.sort(key=lambda pair: (pair[1].contradicts - pair[1].supports, pair[0].id))
     if base.as_json():
         base.emit([{**asdict(i), "supports": s.supports, "contradicts": s.contradicts} for i, s in found])

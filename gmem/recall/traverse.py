@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gmem.graphs.base import GraphStore
+from gmem.graphs.base import GraphStore, Work
 from gmem.recall.climb import climb
 from gmem.recall.descend import descend
 from gmem.recall.found import Found
@@ -20,6 +20,8 @@ __all__ = ["traverse"]
 
 TOLD = 8
 """Words that are named, at most, as telling what has to be done."""
+NEXT_TO_NOTHING = 0.005
+"""Share of the relevance below which it would be misleading to tell what is expected."""
 
 
 def traverse(
@@ -58,8 +60,18 @@ def traverse(
         notes.append("Compared by words only; no embedding model is in use.")
     expected: tuple[str, ...] = ()
     if (work := candidates.work) is not None:
-        expected = work.expected
-        telling = ", ".join(work.telling[:TOLD]) + (", ..." if len(work.telling) > TOLD else "") or "none"
-        told = f"{telling} tell what has to be done: {', '.join(expected) or 'nothing special'}"
-        notes.append(f"Of the words asked with, {told}. That counts for {work.share:.0%} of the relevance.")
+        expected = work.expected if work.share >= NEXT_TO_NOTHING else ()
+        notes.append(_told(work))
     return Found(query, tuple(lessons), tuple(solved), tuple(failed), tuple(dropped + same), tuple(notes), expected)
+
+
+def _told(work: Work) -> str:
+    """Say what the query is expected to take, by which of its words, and how much that counts."""
+    if not work.telling:
+        return "None of the words asked with tells what has to be done."
+    words = ", ".join(f"'{word}'" for word in work.telling[:TOLD]) + (", ..." if len(work.telling) > TOLD else "")
+    told = f"Of the words asked with, {words} {'tells' if len(work.telling) == 1 else 'tell'} what has to be done"
+    if work.share < NEXT_TO_NOTHING:
+        return f"{told}, but that counts for next to nothing."
+    deeds = f": {', '.join(work.expected)}" if work.expected else ", though no single deed stands out"
+    return f"{told}{deeds}. That counts for {work.share:.0%} of the relevance."
