@@ -56,7 +56,7 @@ class Row:
     Attributes:
         id: The task or insight.
         kind: `lesson` or `case`.
-        verdict: `shown`, `cut` (no room), `withheld` (control group) or `dropped` (evidence speaks
+        verdict: `shown`, `cut` (no room, or no need), `withheld` (control group) or `dropped` (evidence speaks
             against it).
         path: How it was found, as one line.
         score: Its rank figure.
