@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ import pytest
 import gmem
 from gmem.graphs import Batch
 from gmem.graphs.base import Candidates
-from gmem.model import Task
+from gmem.model import Deeds, Task
 from gmem.recall import RecallSettings
 from gmem.recall.again import FIRST, NEAR, SHARE, WORTH, again
 from gmem.recall.found import Hit
 from gmem.recall.rank import relevance, top
 from gmem.recall.seek import hits
-from gmem.text import terms, words
+from gmem.testing._reading import household
+from gmem.testing.examples import EXAMPLE_MODEL, example_vector
+from gmem.text import terms
+from gmem.text import words as split
 
 ASKED = "mend the leaking roof"
 #: The first three name all that is asked for; of the last two each has one word of it, but the one is of their kind.
@@ -41,7 +45,7 @@ def stored(store: gmem.graphs.GraphStore, texts: Sequence[tuple[str, str]], fail
 
 def compared(memory: gmem.Memory, asked: str = ASKED) -> Candidates:
     vector = None if memory.embedder is None else memory.embedder.query(asked)
-    return memory.store.candidates("blue", terms(asked), vector, words=words(asked))
+    return memory.store.candidates("blue", terms(asked), vector, words=split(asked))
 
 
 def looked(memory: gmem.Memory, out: str = "", **changes: float) -> tuple[dict[str, float], dict[str, float]]:
@@ -119,6 +123,38 @@ def test_what_was_forgotten_meanwhile_is_passed_over(words: gmem.Memory) -> None
     assert refined[found.rows["kin"]] > refined[found.rows["stray"]]
     words.store.write([Batch("blue", "forget all", forget_tasks=[id for id in TEXTS if id != best])])
     assert again(words.store, "blue", found, scores, scores > 0, RecallSettings()) is scores
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_is_first_is_asked_with_as_whole_as_the_query(words: gmem.Memory, dense: bool) -> None:
+    store = words.store
+    if dense:
+        words.reembed("none")
+        store.set_embedder(EXAMPLE_MODEL)
+    tasks = [replace(household(number), trust=0.4 if number % 5 == 2 else 1 - number / 100) for number in range(30)]
+    if dense:  # where it is learned what words say of the work, vectors count for unknown words only
+        tasks = [replace(task, deeds=Deeds()) for task in tasks]
+    vectors = {task.id: example_vector(number % 6) for number, task in enumerate(tasks)} if dense else {}
+    store.write([Batch("team", "all", tasks=tasks, vectors=vectors)])
+    asked, settings = "put a hot mug in the safe", RecallSettings(min_trust=0.5)
+    found = store.candidates("team", terms(asked), example_vector(0) if dense else None, words=split(asked))
+    scores = relevance(found, settings.min_trust)
+    eligible = scores >= 0
+    first = dict(top(found.ids, scores, FIRST, eligible))
+    assert WORTH < max(first.values()) < 0.95 and len(set(first.values())) > 1
+    assert (found.work is None) == dense == found.has_dense
+    said = np.zeros(len(scores))
+    for id, score in first.items():
+        (task,) = store.tasks("team", [id])
+        vector = store.vectors("team", [id]).get(id)
+        more = store.candidates("team", terms(task.query), vector, words=split(task.query))
+        said += score * relevance(more, settings.min_trust)
+    near = {id for id, _ in top(found.ids, scores, NEAR, eligible & (found.outcomes >= 0))}
+    near |= {id for id, _ in top(found.ids, scores, NEAR, eligible & (found.outcomes < 0))}
+    said *= [id in near for id in found.ids]
+    share = SHARE * max(first.values()) ** 2
+    expected = (1 - share) * scores + share * said / sum(first.values())
+    assert again(store, "team", found, scores, eligible, settings) == pytest.approx(expected, abs=1e-5)
 
 
 def test_only_the_nearest_are_compared_again_and_failures_beside_them(words: gmem.Memory) -> None:

@@ -102,6 +102,29 @@ def test_the_better_proof_has_the_higher_score_and_fewer_steps() -> None:
     assert proof(replace(task, started=2.0), shorter) < proof(replace(task, started=1.0), shorter)
 
 
+def test_what_counts_as_done_are_key_steps_that_nobody_told_and_what_the_answer_earned() -> None:
+    task, interaction = acts(("go to garden", None), ("focus on parrot", None), ("take spade", None))
+    first, second, third = interaction.utterances
+    assert handled(replace(task, key_steps=(0, 1)), interaction) == pytest.approx({"garden": 0.5, "parrot": 0.5})
+    told = Interaction("t", (first, replace(second, echo=True), third))
+    assert handled(task, told) == pytest.approx({"garden": 0.5, "spade": 0.5})
+    answer = Utterance(3, "world", "", "observation", "You see it.", to=("bob",), inspired_by=(1,), reward=5.0)
+    assert handled(task, Interaction("t", (first, second, third, answer))) == {"parrot": 1.0}
+
+
+def test_of_mere_talk_the_shorter_proves_more() -> None:
+    task, _ = acts()
+    talk = tuple(Utterance(i, "ann", "planner", "message", f"word {i}") for i in range(3))
+    assert proof(task, Interaction("t", talk[:2])) < proof(task, Interaction("t", talk))
+
+
+def test_what_is_chosen_is_least_like_all_that_were_chosen() -> None:
+    deeds = [{"a": 1.0}, {"b": 1.0}, {"a": 1.0}, {"a": 0.5, "c": 0.5}]
+    assert spread([(n,) for n in range(4)], deeds, 3) == [0, 1, 3]
+    equally_far = [{"a": 1.0}, {"a": 0.334, "b": 0.666}, {"a": 0.331, "c": 0.669}]
+    assert spread([(n,) for n in range(3)], equally_far, 2) == [0, 1]
+
+
 RUNS = st.lists(
     st.tuples(st.integers(0, 3), st.dictionaries(st.sampled_from("abcd"), st.sampled_from([0.25, 0.5, 1.0]))),
     max_size=8,
