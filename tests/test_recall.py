@@ -242,6 +242,7 @@ def test_stored_text_stays_data(words: gmem.Memory) -> None:
     assert text.count("<gmem-memory") == 1 and "\x1b" not in text and "\u202e" not in text
     assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Failed before"]
     html = words.recall("Cook a leek")._repr_html_()
+    assert "<b>Recall for a&lt;b</b> Cook" in words.recall("Cook a leek", "a<b").explain()._repr_html_()
     assert "<gmem-memory" not in html and "\x1b" not in html
 
 

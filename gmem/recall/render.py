@@ -36,12 +36,13 @@ def explanation_text(query: str, role: str, found: Sequence[Row], notes: Sequenc
     return "\n".join(lines)
 
 
-def explanation_html(query: str, found: Sequence[Row], notes: Sequence[str]) -> str:
+def explanation_html(query: str, role: str, found: Sequence[Row], notes: Sequence[str]) -> str:
     """Lay an explanation out as an HTML table."""
     head = "".join(f"<th>{h}</th>" for h in _HEAD)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in _cells(found))
     remarks = "".join(f"<p><em>{escape(clean(n))}</em></p>" for n in notes)
-    return f"<p><b>Recall</b> {escape(clean(query))}</p>{remarks}<table><tr>{head}</tr>{body}</table>"
+    who = f" for {escape(clean(role))}" if role else ""
+    return f"<p><b>Recall{who}</b> {escape(clean(query))}</p>{remarks}<table><tr>{head}</tr>{body}</table>"
 
 
 def recall_html(query: str, tokens: int, lessons: Sequence[Lesson], cases: Sequence[Case]) -> str:

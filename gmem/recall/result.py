@@ -31,7 +31,7 @@ class Explanation:
         return render.explanation_text(self.query, self.role, self.rows, self.notes)
 
     def _repr_html_(self) -> str:
-        return render.explanation_html(self.query, self.rows, self.notes)
+        return render.explanation_html(self.query, self.role, self.rows, self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain data, for JSON."""
