@@ -14,7 +14,11 @@ from stories import play
 from test_at_once import meanwhile
 
 import gmem
-from gmem.errors import UnknownId
+from gmem.errors import EmbedderMismatch, UnknownId
+from gmem.graphs import Batch
+from gmem.model import Model, Task
+from gmem.reembed import _write
+from gmem.testing.examples import EXAMPLE_MODEL, example_vector
 
 WIDTH = 8
 
@@ -193,3 +197,17 @@ def test_threads_that_store_all_the_time(opened: Open) -> None:
         thread.join()
     assert not failed and not memory.notices
     of_one_model(memory, last)
+
+
+def test_late_vectors_go_to_their_own_team_and_to_no_other_model(words: gmem.Memory) -> None:
+    store = words.store
+    store.set_embedder(EXAMPLE_MODEL)
+    for team in ("blue", "red"):
+        store.write([Batch(team, "op", tasks=[Task("same", team, f"a task of {team}")])])
+    late = {("blue", "same"): example_vector(1), ("red", "same"): example_vector(2), ("red", "gone"): example_vector(3)}
+    with pytest.raises(EmbedderMismatch):
+        _write(store, Model("third", EXAMPLE_MODEL.dimension), late)
+    assert not store.vectors("blue", ["same"]) and not store.vectors("red", ["same"])
+    _write(store, EXAMPLE_MODEL, late)
+    for key in (("blue", "same"), ("red", "same")):
+        assert np.array_equal(store.vectors(key[0], ["same"])["same"], late[key])
