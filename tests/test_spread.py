@@ -112,6 +112,11 @@ def test_what_counts_as_done_are_key_steps_that_nobody_told_and_what_the_answer_
     assert handled(task, Interaction("t", (first, second, third, answer))) == {"parrot": 1.0}
 
 
+def test_rewards_beyond_measure_still_tell_runs_apart() -> None:
+    one, other = (handled(*acts(*[(f"take {thing}", 1.7e308)] * 3)) for thing in ("spade", "rake"))
+    assert one == {"spade": 1.0} and other == {"rake": 1.0} and alike(one, other) == 0.0
+
+
 def test_of_mere_talk_the_shorter_proves_more() -> None:
     task, _ = acts()
     talk = tuple(Utterance(i, "ann", "planner", "message", f"word {i}") for i in range(3))

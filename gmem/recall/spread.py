@@ -14,6 +14,9 @@ from gmem.text import is_relation, words
 
 __all__ = ["alike", "handled", "proof", "spread"]
 
+MOST_EARNED = 1e100
+"""What a deed counts at most, so that no sum of such figures is infinite."""
+
 
 def spread(proofs: Sequence[tuple[Any, ...]], deeds: Sequence[Mapping[str, float]], most: int) -> list[int]:
     """Choose from runs of the same task: the best proof first, then what is least like those chosen.
@@ -62,7 +65,7 @@ def handled(task: Task, interaction: Interaction) -> dict[str, float]:
     for u in interaction.utterances:
         if u.kind in ("action", "tool_call") and not u.echo and (u.seq in key or not key):
             answer = answered.get(u.seq)
-            gain = max(0.0, u.reward or 0.0, (answer.reward or 0.0) if answer else 0.0)
+            gain = min(max(0.0, u.reward or 0.0, (answer.reward or 0.0) if answer else 0.0), MOST_EARNED)
             earned[u.content] = earned.get(u.content, 0.0) + gain
     even = not any(earned.values())
     shares: dict[str, float] = {}
