@@ -73,6 +73,23 @@ def test_the_same_answer_to_one_kind_of_action_is_no_waste() -> None:
     assert condense(run, "resolved") == (0, 1, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [("ok", True), ("Message sent.", True), ("", True), ("It is clean now.", False), ("NO RESULTS", False),
+     ("Error: denied", False), ("Nothing happens.", False), ("No known action matches that input.", False)],
+)  # fmt: skip
+def test_a_bare_receipt_does_not_say_that_nothing_changed(answer: str, kept: bool) -> None:
+    run = told(
+        ("a", "tool_call", "cancel(2)", []),
+        ("env", "tool_result", answer, [0]),
+        ("a", "tool_call", "send_mail('customer')", [1]),
+        ("env", "tool_result", answer, [2]),
+        ("a", "tool_call", "close(17)", [3]),
+        ("env", "tool_result", "17 is closed.", [4]),
+    )
+    assert condense(run, "resolved") == ((0, 1, 2, 3, 4, 5) if kept else (4, 5))
+
+
 def test_repetitions_are_dropped_from_failures_only() -> None:
     run = told(
         ("a", "action", "wait", []),

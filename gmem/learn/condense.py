@@ -9,12 +9,20 @@ from gmem.text import fold, template
 
 __all__ = ["condense"]
 
+BRIEF = 3
+"""Words of an answer up to which it may be a bare receipt, such as "ok": that is no sign that nothing changed."""
+DENIES = frozenset((
+    "no", "not", "nothing", "never", "none", "cannot", "can't", "couldn't", "don't", "doesn't", "didn't", "isn't",
+    "unable", "invalid", "unknown", "illegal", "error", "failed", "failure", "wrong", "impossible", "denied", "refused",
+))  # fmt: skip
+"""Words by which even a brief answer says so."""
+
 
 def condense(utterances: Sequence[Utterance], outcome: Outcome) -> tuple[int, ...]:
     """Choose the utterances that the result of a run depends on.
 
     Left out are steps that changed nothing (the environment gave the same answer to different kinds
-    of action), echoes of the memory itself, and whatever the result does not build on; of resolved
+    of action, and no bare receipt), echoes of the memory itself, and whatever the result does not build on; of resolved
     runs also steps that brought a negative reward, of others repetitions. A failure keeps what was
     punished: that is what went wrong, and what the next team has to be told.
 
@@ -43,9 +51,16 @@ def _without_effect(utterances: Sequence[Utterance]) -> set[int]:
             kinds.setdefault(said, set()).add(template(u.content))
             if (u.reward or 0) > 0 or (answered[u.seq].reward or 0) > 0:
                 helped.add(said)
-    empty = {said for said, templates in kinds.items() if len(templates) > 1 and said not in helped}
+    empty = {
+        said for said, templates in kinds.items() if len(templates) > 1 and said not in helped and not _is_receipt(said)
+    }
     idle = [act for act, answer in answered.items() if fold(answer.content) in empty]
     return {*idle, *(answered[act].seq for act in idle)}
+
+
+def _is_receipt(answer: str) -> bool:
+    words = answer.casefold().split()
+    return len(words) <= BRIEF and not any(word.strip(".,:;!?") in DENIES for word in words)
 
 
 def _punished(utterances: Sequence[Utterance]) -> set[int]:
