@@ -83,8 +83,8 @@ class TeamCache:
         self._confirmed: set[str] = set()
         self._words = WordIndex()
         self._talk = TalkIndex()
-        self._work = WorkIndex()
         self._vectors = VectorIndex()
+        self._work = WorkIndex(self._vectors)
         self._standing: dict[str, list[int]] = {}
         self._voices: dict[str, dict[str, list[int]]] = {}
         self._query: array[int] = array("q")
@@ -115,6 +115,7 @@ class TeamCache:
     def put_vector(self, task_id: str, vector: NDArray[np.float32]) -> None:
         """Take in the embedding of a task that is there."""
         self._vectors.set(self._row[task_id], vector)
+        self._work.embedded(self._row[task_id])
 
     def put_similar(self, edge: Similar) -> None:
         """Take in an edge of the query graph, new or replaced."""
@@ -271,7 +272,7 @@ class TeamCache:
         if asked is not None:
             alike = mixed(asked.done, telling, asked.proven)
             known = float(heard(np.array(known)))
-            work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected, known)
+            work = Work(alike, asked.share * known, tuple(sorted(asked.telling)), asked.expected, known, asked.cosine)
         return Candidates(
             ids=ids,
             # That of all is only ever added to, so it stays true of the ids above.

@@ -99,6 +99,7 @@ class Work:
         telling: Words of the query that do not name mere things, sorted.
         expected: What is expected to be done, such as `put * in *`, most surely expected first.
         known: How far the query is in words that the memory has met, in [0, 1]; 0 where they are a few of it.
+        cosine: How much the cosine is to count beside the words, at least, in [0, 1], as it finds the same work better.
     """
 
     alike: FloatArray
@@ -106,6 +107,7 @@ class Work:
     telling: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
     known: float = 1.0
+    cosine: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

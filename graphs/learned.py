@@ -4,7 +4,7 @@ Two tasks are alike when the same has to be done, and the memory knows what was 
 acted upon are put out of sight in the texts, as objects are in the deeds; a regression (`gmem.graphs.ridge`)
 learns which of the other words decide what is done.  By leaving each text out it is checked whether all this
 finds runs with the same deeds better than the words themselves do, and so how much it may count: nothing in a
-memory that is too small or too mixed to tell.
+memory that is too small or too mixed to tell.  The same is asked of the vectors, where there are some.
 
 All here are pure functions of the runs in the order given; texts, not numbers, decide between equals.
 """
@@ -39,6 +39,8 @@ THING = 0.5
 """A word names a thing if so large a share of the runs whose text has it acted upon it."""
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 """How much the same work may count beside the words, for a text of known words."""
+COSINE = 0.5
+"""What the cosine counts beside the words in a memory where that finds the same work better."""
 NEAREST = 3
 SURE, NAMED = 0.1, 3
 """How sure a memory is of what it names as expected, at least, and how much it names."""
@@ -80,6 +82,7 @@ class Learned:
         mean: Mean of each, float32 (c,).
         scale: What a difference from the mean counts, float32 (c,).
         share: How much all this is to count beside the words, in (0, 1), for a text of known words.
+        cosine: How much the cosine is to count beside the words, at least, in [0, 1].
     """
 
     telling: frozenset[str]
@@ -92,6 +95,7 @@ class Learned:
     mean: Matrix
     scale: Matrix
     share: float
+    cosine: float = 0.0
 
     def guess(self, words: Sequence[str]) -> Matrix:
         """Guess what a text will take: float32 array (c,), of length 1, or less if the words say little."""
@@ -117,11 +121,12 @@ class Learned:
         return unit((done - self.mean) * self.scale)
 
 
-def learn(runs: Sequence[Ran]) -> Learned | None:
+def learn(runs: Sequence[Ran], cosine: Matrix | None = None) -> Learned | None:
     """Learn from runs what work a text takes.
 
     Args:
         runs: Those to learn from; none in which nothing was done.
+        cosine: How alike the vectors of the texts are, float32 array (runs, runs); None if there are none.
 
     Returns:
         What was learned; None where there is too little, or nothing that finds more than the words do.
@@ -145,12 +150,20 @@ def learn(runs: Sequence[Ran]) -> Learned | None:
     proven = weight / [len(rows) for rows in groups.values()]
     by_words, by_telling, known = _by_words(texts, telling)
     found = mixed(np.clip(product(unit(fit.left_out), actual.T), 0, 1), by_telling, proven[None, :])
-    share = _share(by_words, by_words + heard(known) * (found - by_words), _alike(_beyond(texts, names, done)), weight)
+    truth, sure = _alike(_beyond(texts, names, done)), heard(known)
+    share = _share(by_words, by_words + sure * (found - by_words), truth, weight)
     if not share:
         return None
+    finds = 0.0
+    if cosine is not None:
+        places = {run.words: at for at, run in reversed(list(enumerate(runs)))}
+        first = [places[words] for words in texts]
+        both = by_words + COSINE * (np.clip(cosine[np.ix_(first, first)], 0, 1) - by_words)
+        without, helped = (_found(now + share * sure * (found - now), truth) for now in (by_words, both))
+        finds = COSINE if _surely(helped - without, weight / weight.sum()) else 0.0
     return Learned(
         telling, features, idf, unseen, product(worded.T, fit.dual), max(fit.strength / 2, 1e-9),
-        {names[at]: place for place, at in enumerate(fit.columns.tolist())}, fit.mean, fit.scale, share,
+        {names[at]: place for place, at in enumerate(fit.columns.tolist())}, fit.mean, fit.scale, share, finds,
     )  # fmt: skip
 
 
@@ -241,15 +254,21 @@ def _share(words: Matrix, work: Matrix, truth: Matrix, weight: Floats) -> float:
     by = weight / weight.sum()
     found = []
     for share in SHARES:
-        both = np.round((1 - share) * words + share * work, 5)
-        np.fill_diagonal(both, -1)
-        nearest = np.argsort(-both, axis=1, kind="stable")[:, : min(NEAREST, len(by) - 1)]
-        found.append(truth[np.arange(len(by))[:, None], nearest].mean(axis=1))
+        found.append(_found((1 - share) * words + share * work, truth))
     best = found[int(np.argmax(np.round(np.array(found) @ by, 6)))]
     for share, got in zip(SHARES, found, strict=True):
         if share and _surely(got - found[0], by) and not _surely(best - got, by):
             return share
     return 0.0
+
+
+def _found(alike: Matrix | Floats, truth: Matrix) -> Matrix:
+    """Say how alike the deeds of each text's nearest others were: float32 (m,)."""
+    others = np.round(np.asarray(alike, dtype=np.float64), 5)
+    np.fill_diagonal(others, -1)
+    nearest = np.argsort(-others, axis=1, kind="stable")[:, : min(NEAREST, len(truth) - 1)]
+    result: Matrix = truth[np.arange(len(truth))[:, None], nearest].mean(axis=1)
+    return result
 
 
 def _surely(gains: Floats | Matrix, by: Floats) -> bool:

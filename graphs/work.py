@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmem.graphs.learned import Column, Learned, Ran, learn
+from gmem.graphs.ridge import product
+from gmem.graphs.vectors import VectorIndex
 from gmem.model import Deeds, Outcome
 
 __all__ = ["MOST_WORDS", "Asked", "WorkIndex", "columns"]
@@ -43,6 +45,7 @@ class Asked:
         telling: The words of the query that do not name things.
         expected: What is expected to be done, most surely expected first.
         share: How much the same work is to count beside the words, in (0, 1), for a query of known words.
+        cosine: How much the cosine is to count beside the words, at least, in [0, 1].
     """
 
     done: NDArray[np.float32]
@@ -50,6 +53,7 @@ class Asked:
     telling: frozenset[str]
     expected: tuple[str, ...]
     share: float
+    cosine: float
 
 
 class _Numbers(Generic[Name]):
@@ -81,7 +85,8 @@ class _Numbers(Generic[Name]):
 class WorkIndex:
     """The texts and deeds of tasks numbered 0, 1, 2, ..., and what was learned from them."""
 
-    def __init__(self) -> None:
+    def __init__(self, vectors: VectorIndex | None = None) -> None:
+        self._vectors = vectors
         self._hash: array[int] = array("Q")
         self._weight: array[float] = array("d")
         self._words: list[bytes] = []
@@ -129,6 +134,10 @@ class WorkIndex:
         self._stale |= drawn and (new[0] > 0 or self._weight[row] > 0)
         self._weight[row], self._words[row], self._handled[row], self._columns[row] = new
 
+    def embedded(self, row: int) -> None:
+        """Take note that a task has got a vector."""
+        self._stale |= self._hash[row] <= self._bound and self._weight[row] > 0
+
     def wording(self, row: int) -> list[str]:
         """Give the words of a task's text, in order, `MOST_WORDS` at most."""
         return self._word.unpack(self._words[row])
@@ -165,6 +174,7 @@ class WorkIndex:
             self._learned.telling.intersection(words),
             self._learned.expects(guess),
             self._learned.share,
+            self._learned.cosine,
         )
 
     def _learn(self) -> None:
@@ -172,13 +182,18 @@ class WorkIndex:
         rows = np.flatnonzero(weight > 0)
         rows = rows[np.argsort(hashes[rows], kind="stable")][:SAMPLE]
         self._bound = int(hashes[rows[-1]]) if len(rows) == SAMPLE else 2**64
-        self._learned = learn([
+        runs = [
             Ran(
                 tuple(self._word.unpack(self._words[row])), frozenset(self._word.unpack(self._handled[row])),
                 tuple(self._column.unpack(self._columns[row])), float(weight[row]),
             )
             for row in rows.tolist()
-        ])  # fmt: skip
+        ]  # fmt: skip
+        vectors = [None if self._vectors is None else self._vectors.get(row) for row in rows.tolist()]
+        there = [vector for vector in vectors if vector is not None]
+        # Where some have none yet, vectors cannot be told to find more: it would depend on who has.
+        known = np.stack(there) if there and len(there) == len(vectors) else None
+        self._learned = learn(runs, None if known is None else product(known, known.T))
         self._filled, self._stale = 0, False
 
     def _fill(self, learned: Learned) -> None:

@@ -16,6 +16,7 @@ from gmem.graphs import postings, work
 from gmem.graphs.learned import heard, mixed
 from gmem.graphs.ridge import fit, inverted, product
 from gmem.graphs.talk import TalkIndex
+from gmem.graphs.vectors import VectorIndex
 from gmem.graphs.words import WordIndex
 from gmem.graphs.work import SAMPLE, Asked, WorkIndex
 from gmem.learn.deeds import MOST_KINDS, MOST_TERMS, deeds
@@ -210,7 +211,7 @@ def test_a_task_that_is_judged_anew_is_learned_anew() -> None:
 
 def test_a_large_memory_learns_anew_only_when_the_sample_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     learned: list[int] = []
-    monkeypatch.setattr(work, "learn", lambda runs: learned.append(len(runs)))
+    monkeypatch.setattr(work, "learn", lambda runs, cosine: learned.append(len(runs)))
     live = WorkIndex()
     for row, t in enumerate(household(1_200)):
         live.put(row, t.id, words(t.query), t.deeds, t.outcome, t.trust)
@@ -221,8 +222,49 @@ def test_a_large_memory_learns_anew_only_when_the_sample_changes(monkeypatch: py
 
 
 def test_nothing_is_learned_while_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "learn", lambda runs: pytest.fail("learned"))
+    monkeypatch.setattr(work, "learn", lambda runs, cosine: pytest.fail("learned"))
     assert index(household(40)).ask([]) is None
+
+
+def with_vectors(vectors: Sequence[np.ndarray | None]) -> tuple[WorkIndex, VectorIndex]:
+    """Index tasks of which every other one is worded by nothing that any other has."""
+    held = VectorIndex()
+    made = WorkIndex(held)
+    for row, (t, vector) in enumerate(zip(household(len(vectors)), vectors, strict=True)):
+        text = t.query if row % 2 else f"job{row} for{row}"
+        made.put(row, t.id, words(text), t.deeds, t.outcome, t.trust)
+        held.add(vector)
+    return made, held
+
+
+def by_work(tasks: Sequence[Task]) -> list[np.ndarray]:
+    kinds = sorted({verb for t in tasks for verb in VERBS if f"{verb} * with *" in t.deeds.done})
+    found = []
+    for t in tasks:
+        vector = np.full(len(kinds) + 1, 0.1, np.float32)
+        vector[next((at for at, verb in enumerate(kinds) if f"{verb} * with *" in t.deeds.done), -1)] = 1
+        found.append(vector / np.float32(np.linalg.norm(vector)))
+    return found
+
+
+def test_vectors_count_in_a_memory_where_they_find_the_same_work() -> None:
+    telling = by_work(household(80))
+    rng = np.random.default_rng(5)
+    noise = [v / np.float32(np.linalg.norm(v)) for v in rng.standard_normal((80, 8)).astype(np.float32)]
+    for vectors, expected in ((telling, 0.5), (noise, 0.0), ([None] * 80, 0.0), ([*telling[:79], None], 0.0)):
+        found = with_vectors(vectors)[0].ask(HOT)
+        assert found is not None and found.cosine == expected
+
+
+def test_vectors_that_come_late_are_learned_from() -> None:
+    telling = by_work(household(80))
+    made, held = with_vectors([None] * 80)
+    before = made.ask(HOT)
+    for row, vector in enumerate(telling):
+        held.set(row, vector)
+        made.embedded(row)
+    after = made.ask(HOT)
+    assert before is not None and after is not None and (before.cosine, after.cosine) == (0.0, 0.5)
 
 
 def test_what_is_known_counts_from_a_quarter_of_the_text_on() -> None:

@@ -346,6 +346,12 @@ def test_a_vector_counts_for_words_that_nothing_was_learned_of(known: float, exp
     assert relevance(_candidates(ids=["a"], **asked)).tolist() == pytest.approx([0.55])
 
 
+def test_a_vector_counts_half_where_it_finds_the_same_work_better() -> None:
+    work = Work(alike=np.array([0.2], np.float32), share=0.0, known=0.75, cosine=0.5)
+    asked = {"dense": np.array([0.9], np.float32), "lexical": np.array([0.2], np.float32), "has_dense": True}
+    assert relevance(_candidates(ids=["a"], work=work, **asked)).tolist() == pytest.approx([0.55])
+
+
 def test_relevance_joins_words_vectors_outcome_and_trust() -> None:
     found = relevance(
         _candidates(

@@ -30,7 +30,8 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     does not depend on which other candidates there are, and two stores agree on it.  What was said in a
     run adds to that, as a second chance to be alike; and where the memory has learned what the words of a
     task say of the work it takes, that counts beside the words, as much as it has proved itself.  The
-    cosine then counts the more, the more of the words the memory has not met: of the others it knows more by itself.
+    cosine then counts the more, the more of the words the memory has not met: of the others it knows more by itself,
+    unless it has seen that the cosine finds the same work better.
 
     Args:
         candidates: n candidates with their raw figures.
@@ -41,7 +42,7 @@ def relevance(candidates: Candidates, min_trust: float = 0.0) -> NDArray[np.floa
     """
     work = candidates.work
     if candidates.has_dense:
-        share = DENSE_SHARE if work is None else (1.0 - work.known) ** 2
+        share = DENSE_SHARE if work is None else max(work.cosine, (1.0 - work.known) ** 2)
         result = np.float32(share) * np.clip(candidates.dense, 0.0, 1.0) + np.float32(1.0 - share) * candidates.lexical
     else:
         result = candidates.lexical.copy()
